@@ -1,0 +1,79 @@
+/** What every kind of backup store offers (architecture section 10). */
+import type { WindowResult, RecoveryPlan, TransactionPoint } from '../../shared/contracts/plan.js';
+import type { Lsn } from '../../shared/lsn.js';
+import type { TargetSpec } from '../../shared/target-time.js';
+
+/** Result of looking for one WAL file: three answers, never two (invariant 7; "unknown" is thrown as StoreUnavailable). */
+export type WalPresence = 'found' | 'missing';
+
+export type ResolveTargetInput = {
+  environment: string;
+  target: TargetSpec;
+  /** Scratch directory for segments that are read; removed by the caller. */
+  scratchDir: string;
+  binDir: string;
+  /** What the live primary says, null when it does not answer. */
+  live: { systemIdentifier: string; timeline: number; currentLsn: Lsn } | null;
+  requestedAt: string;
+};
+
+/** The part of a plan that the store can tell; space and settings are added by the caller. */
+export type ResolvedTarget = Pick<
+  RecoveryPlan,
+  | 'timeline'
+  | 'stop'
+  | 'boundary'
+  | 'lost'
+  | 'baseChain'
+  | 'fetch'
+  | 'replayBytes'
+  | 'systemIdentifier'
+  | 'postgresMajor'
+  | 'walSegmentBytes'
+  | 'warnings'
+>;
+
+/** Arguments for the mover job that brings base and WAL into a sandbox. */
+export type FetchSpec = {
+  environment: string;
+  baseIds: string[];
+  /** One directory per base, in the order of `baseIds`. */
+  baseDirs: string[];
+  wal: { timeline: number; firstSegment: string; lastSegment: string; walSegmentBytes: number; dir: string };
+  owner: { uid: number; gid: number } | null;
+};
+
+export type TakeBaseOptions = {
+  id: string;
+  kind: 'full' | 'incremental';
+  binDir: string;
+  connection: { host: string; port: number; user: string; password: string | null };
+};
+
+export interface BackupStore {
+  readonly kind: string;
+  window(input: {
+    environment: string;
+    scratchDir: string;
+    binDir: string;
+    live: ResolveTargetInput['live'];
+  }): Promise<WindowResult>;
+  resolveTarget(input: ResolveTargetInput): Promise<ResolvedTarget>;
+  /** Program arguments (after `node`) of the job that materialises a plan; the job writes progress and `result.json` (RestoreBaseResult). */
+  fetchCommand(specPath: string): string[];
+  /** Program arguments of the job that takes a base and stores it; `result.json` is TakeBaseResult. */
+  takeBaseCommand(specPath: string): string[];
+  walPresence(name: string): Promise<WalPresence>;
+  /** Last committed transaction in the archive on `timeline`, null when there is none. */
+  lastCommit(input: {
+    timeline: number;
+    scratchDir: string;
+    binDir: string;
+    walSegmentBytes: number;
+  }): Promise<TransactionPoint | null>;
+  pause(run: string): Promise<{ outcome: 'paused' | 'nothing-to-do'; note: string }>;
+  resume(run: string): Promise<{ outcome: 'resumed' | 'nothing-to-do'; note: string }>;
+  /** Marks a timeline as not production's history any more; nothing is deleted. */
+  abandonTimeline(timeline: number, run: string): Promise<'marked' | 'already-marked'>;
+  check(): Promise<{ check: string; expected: string; actual: string; ok: boolean }[]>;
+}

@@ -1,0 +1,28 @@
+/**
+ * What activities get from outside. The interfaces that one area offers to another stand here, because areas do not import
+ * each other; `workers/deps.ts` joins them.
+ */
+import type { Config, EnvironmentConfig, NodeConfig } from '../../config/schema.js';
+import type { BackupStore } from './backup-store.js';
+import type { JobRunner } from './job-runner.js';
+
+export type Log = {
+  info(fields: Record<string, unknown>, message: string): void;
+  warn(fields: Record<string, unknown>, message: string): void;
+};
+
+/** How to start another program of this package: `node <distDir>/workers/<program>.js`. */
+export type ProgramPaths = { node: string; distDir: string; configPath: string };
+
+export type ActivityDeps = {
+  config: Config;
+  /** Value of a secret reference; throws `CredentialsRefused` (never with the value in the message). */
+  resolveSecret: (reference: string) => Promise<string>;
+  jobs: JobRunner;
+  /** The backup store of an environment. */
+  store: (environment: string) => Promise<BackupStore>;
+  program: ProgramPaths;
+  log: Log;
+};
+
+export type NodeOfEnvironment = { environment: EnvironmentConfig; node: NodeConfig };

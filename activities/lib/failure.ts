@@ -1,0 +1,21 @@
+/** Typed failures (shared/failures.ts) as Temporal carries them. */
+import { ApplicationFailure } from '@temporalio/common';
+
+import { FAILURES, type FailureDetails, type FailureType } from '../../shared/failures.js';
+
+export type FailureOptions = { hint?: string; next?: string[]; cause?: unknown };
+
+/**
+ * A failure of the closed list: lower-case message with the facts, a hint that says what to run, retried or not as the list says.
+ */
+export function stepFailure(type: FailureType, message: string, options: FailureOptions = {}): ApplicationFailure {
+  const rule = FAILURES[type];
+  const details: FailureDetails = { hint: options.hint ?? rule.hint, next: options.next ?? [] };
+  return ApplicationFailure.create({
+    type,
+    message,
+    nonRetryable: !rule.retry,
+    details: [details],
+    ...(options.cause instanceof Error ? { cause: options.cause } : {}),
+  });
+}

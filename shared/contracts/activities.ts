@@ -1,0 +1,97 @@
+/**
+ * The activities by the task queue that serves them. Names are stored in histories: never rename one. Workers build objects of
+ * these types; workflows see the types only.
+ */
+import type { TargetSpec } from '../target-time.js';
+import type { VerifySignatureInput, VerifySignatureResult } from './decisions.js';
+import type { EnvironmentFacts } from './environment.js';
+import type { RecoveryPlan, WindowResult } from './plan.js';
+import type * as promotion from './promotion.js';
+import type {
+  AppendRecordInput,
+  AppendRecordResult,
+  ReadRecordResult,
+  RecordSummary,
+  VerifyRecordsResult,
+} from './record.js';
+import type * as sandbox from './sandbox.js';
+import type { EvidenceCheck } from './sandbox.js';
+
+export type PlanRecoveryInput = {
+  environment: string;
+  host: string;
+  target: TargetSpec;
+  /** Now, as the workflow saw it: a target after it is in the future. */
+  requestedAt: string;
+};
+
+export type NotifyInput = {
+  environment: string;
+  run: string;
+  event: 'gate-opened' | 'gate-reminder' | 'gate-expired' | 'needs-attention' | 'ended';
+  text: string;
+};
+
+export type TakeBaseInput = {
+  environment: string;
+  node: string;
+  run: string;
+  runId: string;
+  kind: 'full' | 'incremental';
+};
+export type TakeBaseResult = {
+  id: string;
+  kind: 'full' | 'incremental';
+  timeline: number;
+  startLsn: string;
+  stopLsn: string;
+  bytes: number;
+  rawBytes: number;
+  seconds: number;
+};
+
+/** Served by every orchestrator: they need only the network. */
+export interface OrchestratorActivities {
+  readEnvironment(input: { environment: string }): Promise<EnvironmentFacts>;
+  appendRecord(input: AppendRecordInput): Promise<AppendRecordResult>;
+  readRecord(input: { run: string }): Promise<ReadRecordResult>;
+  listRecords(input: { environment?: string; sinceIso?: string }): Promise<RecordSummary[]>;
+  verifyRecords(input: { run?: string }): Promise<VerifyRecordsResult>;
+  verifySignature(input: VerifySignatureInput): Promise<VerifySignatureResult>;
+  notify(input: NotifyInput): Promise<void>;
+  verifyWrites(input: promotion.VerifyWritesInput): Promise<promotion.VerifyWritesResult>;
+  pauseBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;
+  resumeBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;
+  abandonTimeline(input: promotion.AbandonTimelineInput): Promise<{ outcome: 'marked' | 'already-marked' }>;
+}
+
+/** Served by the worker of one database host. */
+export interface HostActivities {
+  readWindow(input: { environment: string }): Promise<WindowResult>;
+  checkEnvironment(input: { environment: string }): Promise<{ checks: EvidenceCheck[] }>;
+  planRecovery(input: PlanRecoveryInput): Promise<RecoveryPlan>;
+  prepareSandbox(input: sandbox.PrepareSandboxInput): Promise<sandbox.PrepareSandboxResult>;
+  restoreBase(input: sandbox.SandboxStepInput): Promise<sandbox.RestoreBaseResult>;
+  combineIncrementals(input: sandbox.SandboxStepInput): Promise<sandbox.CombineIncrementalsResult>;
+  replayWal(input: sandbox.SandboxStepInput): Promise<sandbox.ReplayWalResult>;
+  verifySandbox(input: sandbox.SandboxStepInput): Promise<sandbox.VerifySandboxResult>;
+  readSandbox(input: { ref: sandbox.SandboxRef }): Promise<sandbox.ReadSandboxResult>;
+  discardSandbox(input: { ref: sandbox.SandboxRef }): Promise<sandbox.DiscardSandboxResult>;
+
+  planPromotion(input: promotion.PlanPromotionInput): Promise<promotion.PromotionPlan>;
+  stopApp(input: promotion.AppStepInput): Promise<promotion.AppStepResult>;
+  startApp(input: promotion.AppStepInput): Promise<promotion.AppStepResult>;
+  captureTail(input: promotion.NodeStepInput): Promise<promotion.CaptureTailResult>;
+  fenceNode(input: promotion.NodeStepInput): Promise<promotion.FenceNodeResult>;
+  startNode(input: promotion.NodeStepInput): Promise<promotion.StartNodeResult>;
+  keepOldData(input: promotion.NodeStepInput): Promise<promotion.KeepOldDataResult>;
+  returnOldData(input: promotion.NodeStepInput): Promise<promotion.ReturnOldDataResult>;
+  swapIn(input: promotion.SwapInInput): Promise<promotion.SwapInResult>;
+  swapOut(input: promotion.NodeStepInput): Promise<promotion.SwapOutResult>;
+  endRecovery(input: promotion.EndRecoveryInput): Promise<promotion.EndRecoveryResult>;
+  rebaseline(input: promotion.NodeStepInput): Promise<promotion.RebaselineResult>;
+  rebuildStandby(input: promotion.RebuildStandbyInput): Promise<promotion.RebuildStandbyResult>;
+  finishPromotion(input: promotion.FinishPromotionInput): Promise<{ outcome: 'finished' }>;
+  planUndo(input: promotion.PlanUndoInput): Promise<promotion.UndoPlan>;
+  takeBase(input: TakeBaseInput): Promise<TakeBaseResult>;
+}

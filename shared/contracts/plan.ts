@@ -1,0 +1,92 @@
+import type { Lsn } from '../lsn.js';
+import type { TargetSpec } from '../target-time.js';
+
+/** One committed transaction: the LSN is where its COMMIT record starts, the time is the commit time in UTC. */
+export type TransactionPoint = { xid: string; lsn: Lsn; time: string };
+
+/** Last transaction kept and first one dropped; null where the WAL holds none on that side. */
+export type Boundary = { kept: TransactionPoint | null; dropped: TransactionPoint | null };
+
+/**
+ * Where the server is told to stop. `lsn` is what `recovery_target_lsn` gets (PostgreSQL docs, "Recovery Target"); inclusive
+ * stops after the record that starts at or after it, exclusive before it.
+ */
+export type StopPoint = { kind: 'lsn'; lsn: Lsn; inclusive: boolean } | { kind: 'immediate' };
+
+export type BaseRef = {
+  id: string;
+  kind: 'full' | 'incremental';
+  startedAt: string;
+  endedAt: string;
+  startLsn: Lsn;
+  stopLsn: Lsn;
+  timeline: number;
+  parentId: string | null;
+  /** Compressed size in the store and size on disk once restored. */
+  bytes: number;
+  rawBytes: number;
+};
+
+/** A standby refuses to read WAL of a primary with larger values (PostgreSQL docs, "Administrator's Overview" of hot standby). */
+export type MinimumSettings = {
+  maxConnections: number;
+  maxWorkerProcesses: number;
+  maxWalSenders: number;
+  maxPreparedTransactions: number;
+  maxLocksPerTransaction: number;
+};
+
+export type RecoveryPlan = {
+  environment: string;
+  target: TargetSpec;
+  timeline: number;
+  stop: StopPoint;
+  boundary: Boundary;
+  /** What a promotion to this target gives up of the archived history. `exact` is false when the count stopped at its limit. */
+  lost: { commits: number; exact: boolean; seconds: number; until: string | null };
+  /** Full base first, then its incrementals in order. */
+  baseChain: BaseRef[];
+  fetch: { baseBytes: number; walBytes: number; walSegments: number; firstSegment: string; lastSegment: string };
+  replayBytes: number;
+  space: { path: string; needBytes: number; availableBytes: number };
+  estimate: { restoreSeconds: number; replaySeconds: number; totalSeconds: number };
+  systemIdentifier: string;
+  postgresMajor: number;
+  walSegmentBytes: number;
+  minimumSettings: MinimumSettings;
+  host: string;
+  warnings: string[];
+  /** SHA-256 (hex) of everything above that a decision rests on: not of `space.availableBytes` and `estimate`. */
+  hash: string;
+};
+
+export type WindowHole = { timeline: number; from: string; to: string; firstMissing: string; lastMissing: string };
+
+export type WindowBase = {
+  id: string;
+  kind: 'full' | 'incremental';
+  startedAt: string;
+  endedAt: string;
+  startLsn: Lsn;
+  stopLsn: Lsn;
+  timeline: number;
+  bytes: number;
+  rawBytes: number;
+  parentId: string | null;
+  usable: boolean;
+  /** Why it is not usable. */
+  why: string | null;
+};
+
+export type WindowResult = {
+  environment: string;
+  systemIdentifier: string | null;
+  timeline: number | null;
+  /** Null when nothing can be recovered at all. Time of day in UTC. */
+  earliest: string | null;
+  latest: string | null;
+  lastCommit: TransactionPoint | null;
+  bases: WindowBase[];
+  holes: WindowHole[];
+  warnings: string[];
+};

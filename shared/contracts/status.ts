@@ -1,0 +1,75 @@
+import type { DecisionOutcome } from './decisions.js';
+import type { Boundary } from './plan.js';
+import type { EvidenceCheck, SandboxState } from './sandbox.js';
+
+export type RunStatus =
+  'running' | 'waiting-approval' | 'needs-attention' | 'completed' | 'rejected' | 'aborted' | 'failed';
+export type StepStatus = 'done' | 'running' | 'waiting' | 'skipped' | 'failed' | 'pending';
+
+export type StepProgress = {
+  done: number;
+  total: number;
+  unit: 'bytes' | 'lsn';
+  ratePerSecond: number;
+  etaSeconds: number | null;
+  note?: string;
+};
+
+export type StepView = {
+  id: string;
+  title: string;
+  status: StepStatus;
+  startedAt: string | null;
+  endedAt: string | null;
+  attempts: number;
+  progress?: StepProgress;
+};
+
+export type PlanView = {
+  hash: string;
+  target?: { kind: string; value?: string };
+  base?: { id: string; endedAt: string };
+  boundary?: Boundary;
+  /** Lines for people: what will happen. */
+  summary: string[];
+};
+
+export type GateView = {
+  name: string;
+  code: string;
+  required: number;
+  openedAt: string;
+  expiresAt: string;
+  expired: boolean;
+  decisions: DecisionOutcome[];
+  evidence: EvidenceCheck[];
+};
+
+/** Answer of the query `status`; with `"api": 1` it is the document of `pgr show --json` (cli.md). */
+export type RunView = {
+  run: string;
+  runId: string;
+  environment: string;
+  runbook: string;
+  requestedBy: string;
+  reason: string;
+  status: RunStatus;
+  startedAt: string;
+  endedAt: string | null;
+  steps: StepView[];
+  plan: PlanView | null;
+  gate: GateView | null;
+  /** Decisions at gates that are closed already. */
+  decisions: DecisionOutcome[];
+  sandbox: { host: string; port: number; url: string; state: SandboxState; expiresAt: string | null } | null;
+  measured: Partial<Record<'restoreSeconds' | 'replaySeconds' | 'rtoSeconds' | 'rpoSeconds' | 'writeOutageMs', number>>;
+  failure: {
+    step: string;
+    code: string;
+    message: string;
+    hint: string;
+    choices: ('retry' | 'skip' | 'abort')[];
+  } | null;
+  /** Run of the child runbook, while there is one. */
+  child: string | null;
+};
