@@ -1,0 +1,59 @@
+/** The only place where real clients are constructed. */
+import path from 'node:path';
+import { pino } from 'pino';
+
+import { createRecordStore } from '../activities/audit/create-record-store.js';
+import type { RecordStore } from '../activities/audit/record-store.js';
+import { createS3Store } from '../activities/backup-store/s3-store.js';
+import { createJobRunner } from '../activities/jobs/job-runner.js';
+import type { BackupStore } from '../activities/lib/backup-store.js';
+import type { ActivityDeps } from '../activities/lib/deps.js';
+import { environmentOf } from '../activities/lib/environment-config.js';
+import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
+import { loadConfig } from '../config/load.js';
+import type { Config } from '../config/schema.js';
+
+export type WorkerDeps = { activities: ActivityDeps; records: RecordStore };
+
+/**
+ * Everything that a worker or one of its programs needs, from a config file.
+ * @param distDir directory of the built programs (`dist/`)
+ */
+export async function createDeps(configPath: string, distDir: string): Promise<WorkerDeps> {
+  const config = await loadConfig(configPath);
+  const log = pino({ base: { pid: process.pid } });
+  const resolveSecret = createSecretResolver();
+  const program = { node: process.execPath, distDir, configPath: path.resolve(configPath) };
+  const jobs = createJobRunner({ stateDir: config.stateDir, log });
+  const activities: ActivityDeps = {
+    config,
+    resolveSecret,
+    jobs,
+    store: createStores(config, resolveSecret, program),
+    program,
+    log,
+  };
+  return { activities, records: await createRecordStore(config.record, resolveSecret) };
+}
+
+function createStores(
+  config: Config,
+  resolveSecret: ActivityDeps['resolveSecret'],
+  program: ActivityDeps['program'],
+): (environment: string) => Promise<BackupStore> {
+  const stores = new Map<string, Promise<BackupStore>>();
+  return (environment) => {
+    const known = stores.get(environment);
+    if (known) return known;
+    const created = createS3Store({
+      config: environmentOf(config, environment).backups,
+      environment,
+      resolveSecret,
+      program,
+    });
+    stores.set(environment, created);
+    // A store that could not be made (a secret was not readable) is tried again by the next caller.
+    created.catch(() => stores.delete(environment));
+    return created;
+  };
+}
