@@ -67,7 +67,11 @@ export const storeSchema = z.discriminatedUnion('kind', [
 
 export const recordStoreSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('directory'), path: absolutePath }),
-  s3LocationSchema.extend({ kind: z.literal('s3') }),
+  s3LocationSchema.extend({
+    kind: z.literal('s3'),
+    /** Retention of every object, for a bucket that was made with object lock; the bucket's own default when left out. */
+    lock: z.strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1) }).optional(),
+  }),
 ]);
 
 export const appSchema = z.strictObject({

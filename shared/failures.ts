@@ -58,6 +58,11 @@ export const FAILURES = {
   // 6: decisions
   DecisionRefused: { retry: false, exitCode: 6, hint: 'run `pgr show` for the open gate and its code' },
   // 9: needs attention
+  GateExpired: {
+    retry: false,
+    exitCode: 9,
+    hint: 'nothing was changed; `pgr retry` opens the gate again with a new code',
+  },
   BackupCorrupt: {
     retry: false,
     exitCode: 9,
@@ -93,6 +98,11 @@ export const FAILURES = {
     retry: true,
     exitCode: 9,
     hint: 'the change did not happen; make the record store writable, then `pgr retry`',
+  },
+  SecretUnavailable: {
+    retry: true,
+    exitCode: 9,
+    hint: 'the secret manager did not answer; the run goes on by itself when it does, or `pgr retry`',
   },
   DatabaseUnavailable: { retry: true, exitCode: 9, hint: 'look at the server log, then `pgr retry`' },
   TemporalUnavailable: {

@@ -67,6 +67,8 @@ export interface OrchestratorActivities {
 
 /** Served by the worker of one database host. */
 export interface HostActivities {
+  /** Answers at once; a run that lost its host waits for this answer and then goes on by itself. */
+  pingHost(input: { host: string }): Promise<{ host: string }>;
   readWindow(input: { environment: string }): Promise<WindowResult>;
   checkEnvironment(input: { environment: string }): Promise<{ checks: EvidenceCheck[] }>;
   planRecovery(input: PlanRecoveryInput): Promise<RecoveryPlan>;

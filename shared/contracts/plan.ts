@@ -1,8 +1,11 @@
 import type { Lsn } from '../lsn.js';
 import type { TargetSpec } from '../target-time.js';
 
-/** One committed transaction: the LSN is where its COMMIT record starts, the time is the commit time in UTC. */
-export type TransactionPoint = { xid: string; lsn: Lsn; time: string };
+/**
+ * One committed transaction: the LSN is where its COMMIT record starts, the time is the commit time in UTC. `endLsn` is the first
+ * byte after the record: what `pg_last_wal_replay_lsn()` says when it is the last one replayed.
+ */
+export type TransactionPoint = { xid: string; lsn: Lsn; time: string; endLsn?: Lsn };
 
 /** Last transaction kept and first one dropped; null where the WAL holds none on that side. */
 export type Boundary = { kept: TransactionPoint | null; dropped: TransactionPoint | null };

@@ -76,7 +76,12 @@ export type SwapInResult = {
   stripped: string[];
 };
 /** Moves the promoted data out of the way again; they are set aside, not deleted. */
-export type SwapOutResult = { outcome: 'swapped-out' | 'nothing-there'; setAsideDir: string | null };
+export type SwapOutResult = {
+  outcome: 'swapped-out' | 'nothing-there';
+  setAsideDir: string | null;
+  /** Timeline of the data that were set aside, read from their control file. */
+  timeline?: number | null;
+};
 
 export type EndRecoveryInput = NodeStepInput & { ref: SandboxRef; plan: RecoveryPlan };
 export type EndRecoveryResult = {
@@ -112,6 +117,9 @@ export type FinishPromotionInput = { ref: SandboxRef };
 /** What `promote` ends with; `undo` starts from it. */
 export type PromotionResult = {
   outcome: 'promoted' | 'undone';
+  /** The promote run; its run id names the kept data (`keptDataDirFor`), so an undo uses it and not its own. */
+  run: string;
+  runId: string;
   environment: string;
   plan: PromotionPlan;
   recovery: RecoveryPlan;

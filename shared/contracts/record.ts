@@ -65,4 +65,10 @@ export type RecordSummary = {
 export type ReadRecordResult = { outcome: 'found'; entries: RecordEntry[] } | { outcome: 'none' };
 
 export type RecordProblem = { run: string; seq: number; problem: string };
-export type VerifyRecordsResult = { records: number; entries: number; problems: RecordProblem[] };
+export type VerifyRecordsResult = {
+  records: number;
+  entries: number;
+  problems: RecordProblem[];
+  /** Records that no `result` closes: fine while the run lives, a cut tail when it does not (Temporal knows which). */
+  unfinished: { run: string; runId: string; entries: number }[];
+};

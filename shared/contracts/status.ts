@@ -72,4 +72,8 @@ export type RunView = {
   } | null;
   /** Run of the child runbook, while there is one. */
   child: string | null;
+  /** What was proven about the result, once it was; at an open gate it stands there too. */
+  evidence?: EvidenceCheck[];
+  /** Steps put back by an abort, in the order in which they were. */
+  undo?: StepView[];
 };

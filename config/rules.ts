@@ -1,0 +1,105 @@
+/** What one value alone cannot show: rules between the parts of a config that has the right shape. */
+import type { Problem } from '../shared/pgr-failure.js';
+import { PITR } from '../shared/runbooks/pitr.js';
+import { PROMOTE } from '../shared/runbooks/promote.js';
+import { UNDO } from '../shared/runbooks/undo.js';
+import type { Runbook } from '../shared/runbook.js';
+import type { Config, EnvironmentConfig } from './schema.js';
+
+/** Every broken rule, with the path of the value to change. */
+export function checkConfig(config: Config): Problem[] {
+  return Object.entries(config.environments).flatMap(([name, environment]) =>
+    [checkNodes, checkSandbox, checkRouting, checkApprovals, checkApps].flatMap((check) =>
+      check(environment).map(({ path, problem }) => ({ path: `environments.${name}.${path}`, problem })),
+    ),
+  );
+}
+
+/** Names, addresses and data directories belong to one node only: two nodes on one directory is one node destroyed. */
+export function checkNodes({ nodes }: Pick<EnvironmentConfig, 'nodes'>): Problem[] {
+  const rules = [
+    { field: 'name', key: (node: EnvironmentConfig['nodes'][number]) => node.name },
+    { field: 'dataDir', key: (node: EnvironmentConfig['nodes'][number]) => `${node.host}:${trimSlash(node.dataDir)}` },
+    { field: 'port', key: (node: EnvironmentConfig['nodes'][number]) => `${node.address}:${String(node.port)}` },
+  ];
+  return rules.flatMap(({ field, key }) =>
+    nodes.flatMap((node, index) => {
+      const first = nodes.findIndex((other) => key(other) === key(node));
+      if (first === index) return [];
+      return [{ path: `nodes[${String(index)}].${field}`, problem: `is the same as that of nodes[${String(first)}]` }];
+    }),
+  );
+}
+
+/** A sandbox never lies inside a data directory, and never takes the port of a node that is merely down. */
+export function checkSandbox({ sandbox, nodes }: Pick<EnvironmentConfig, 'sandbox' | 'nodes'>): Problem[] {
+  const problems: Problem[] = [];
+  const [low, high] = sandbox.ports;
+  if (low > high) problems.push({ path: 'sandbox.ports', problem: 'the first port is above the last one' });
+  const dir = sandbox.dir === undefined ? null : trimSlash(sandbox.dir);
+  nodes.forEach((node, index) => {
+    const dataDir = trimSlash(node.dataDir);
+    if (dir !== null && (dir === dataDir || dir.startsWith(`${dataDir}/`) || dataDir.startsWith(`${dir}/`)))
+      problems.push({ path: 'sandbox.dir', problem: `overlaps the data directory of nodes[${String(index)}]` });
+    if (node.port >= low && node.port <= high)
+      problems.push({ path: `nodes[${String(index)}].port`, problem: 'lies inside sandbox.ports' });
+  });
+  return problems;
+}
+
+/** The write address is shown in plans and reports, so it holds no password. */
+export function checkRouting({ routing }: Pick<EnvironmentConfig, 'routing'>): Problem[] {
+  const authority = /^[a-z]+:\/\/([^/?]*)/.exec(routing.url)?.[1] ?? '';
+  const problems: Problem[] = [];
+  if (/^[^@]*:[^@]*@/.test(authority) || /[?&]password=/.test(routing.url))
+    problems.push({ path: 'routing.url', problem: 'holds a password; put a reference into postgres.password' });
+  if (!/[?&]target_session_attrs=(read-write|primary)\b/.test(routing.url))
+    problems.push({
+      path: 'routing.url',
+      problem: 'needs target_session_attrs=read-write, or writes go to whichever node answers first',
+    });
+  return problems;
+}
+
+/** A misspelt gate would silently fall back to the default policy, and a short `from` could never be satisfied. */
+export function checkApprovals({ approvals, identity }: Pick<EnvironmentConfig, 'approvals' | 'identity'>): Problem[] {
+  const gates = knownGates();
+  const problems = Object.entries(approvals).flatMap(([gate, policy]) => {
+    const found: Problem[] = [];
+    if (!gates.includes(gate))
+      found.push({ path: `approvals.${gate}`, problem: `there is no such gate; the gates are ${gates.join(', ')}` });
+    const people = new Set(policy.from).size;
+    if (people > 0 && people < policy.required)
+      found.push({
+        path: `approvals.${gate}.required`,
+        problem: `${String(policy.required)} approvals cannot come from ${String(people)} people`,
+      });
+    return found;
+  });
+  if (identity.kind === 'signed' && identity.allowedSigners === undefined)
+    problems.push({
+      path: 'identity.allowedSigners',
+      problem: 'is missing; identity signed needs the file of allowed signers',
+    });
+  return problems;
+}
+
+/** Application names are unique: they name steps and jobs. */
+export function checkApps({ apps }: Pick<EnvironmentConfig, 'apps'>): Problem[] {
+  return apps.flatMap((app, index) => {
+    const first = apps.findIndex((other) => other.name === app.name);
+    return first === index
+      ? []
+      : [{ path: `apps[${String(index)}].name`, problem: `is the same as that of apps[${String(first)}]` }];
+  });
+}
+
+/** Gates of the runbook tables. */
+export function knownGates(): string[] {
+  const tables: Runbook[] = [PITR, PROMOTE, UNDO];
+  return [...new Set(tables.flatMap(({ steps }) => steps.flatMap(({ gate }) => (gate === undefined ? [] : [gate]))))];
+}
+
+function trimSlash(dir: string): string {
+  return dir.replace(/\/+$/, '');
+}
