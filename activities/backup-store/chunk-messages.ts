@@ -1,0 +1,56 @@
+/** What the main thread and the chunk threads say to each other. Buffers travel by transfer, both ways, and are used again. */
+import type { FilePiece } from './base-index.js';
+import type { Owner } from './chunk-files.js';
+import type { Compression } from './codec.js';
+import type { ExpectedSegment } from './wal-page.js';
+
+/** One chunk inside the buffer of a request. */
+export type ChunkTask = {
+  number: number;
+  at: number;
+  bytes: number;
+  rawBytes: number;
+  sha256: string;
+  pieces: FilePiece[];
+};
+
+/** Verify, decompress and write chunks; then mark each as done in the state file (byte `markAt + number`). */
+export type UnpackRequest = {
+  kind: 'unpack';
+  buffer: ArrayBuffer;
+  compression: 'none' | 'gz' | 'lz4';
+  dir: string;
+  owner: Owner;
+  stateFile: string;
+  markAt: number;
+  chunks: ChunkTask[];
+};
+
+/** Decompress a WAL file, check it, write it under a temporary name and rename it. `expected` is null for files that are no segments. */
+export type WalRequest = {
+  kind: 'wal';
+  buffer: ArrayBuffer;
+  bytes: number;
+  compression: Compression;
+  dir: string;
+  name: string;
+  owner: Owner;
+  expected: ExpectedSegment | null;
+  limitBytes: number;
+};
+
+/** Compress the first `bytes` of the buffer in place. */
+export type PackRequest = { kind: 'pack'; buffer: ArrayBuffer; bytes: number; compression: 'none' | 'gz' | 'lz4' };
+
+export type ChunkRequest = UnpackRequest | WalRequest | PackRequest;
+
+/** `bad` names what the data says is wrong with itself; anything else that goes wrong is an `error`. */
+export type UnpackReply = { buffer: ArrayBuffer; bad: { number: number; problem: string }[] };
+export type WalReply = { buffer: ArrayBuffer; bad: string | null; rawBytes: number };
+export type PackReply = { buffer: ArrayBuffer; bytes: number; sha256: string };
+
+export type ChunkReplies = { unpack: UnpackReply; wal: WalReply; pack: PackReply };
+
+export type ChunkReply =
+  | { id: number; ok: true; reply: UnpackReply | WalReply | PackReply }
+  | { id: number; ok: false; error: { message: string; code: string | null } };

@@ -1,0 +1,54 @@
+/** One WAL file into the spool: complete and checked under its plain name, or not there. */
+import { closeSync, ftruncateSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { openFile, problemOfData, writeFully } from './chunk-files.js';
+import type { WalReply, WalRequest } from './chunk-messages.js';
+import { decompress } from './codec.js';
+import type { SyncCodec } from './codec-sync.js';
+import { problemOfFirstPage } from './wal-page.js';
+
+/** Decompresses, checks, writes `<name>.tmp` and renames it. A file with a problem is not renamed. */
+export async function unpackWal(codec: SyncCodec, request: WalRequest): Promise<WalReply> {
+  const temporary = join(request.dir, `${request.name}.tmp`);
+  const fd = openFile(temporary, 0o600, request.owner);
+  let result: { bad: string | null; rawBytes: number };
+  try {
+    result = await writeContent(codec, request, fd);
+    // What an earlier attempt left beyond the end.
+    if (result.bad === null) ftruncateSync(fd, result.rawBytes);
+  } catch (error) {
+    result = { bad: problemOfData(error), rawBytes: 0 };
+  } finally {
+    closeSync(fd);
+  }
+  if (result.bad === null) renameSync(temporary, join(request.dir, request.name));
+  return { buffer: request.buffer, ...result };
+}
+
+async function writeContent(
+  codec: SyncCodec,
+  request: WalRequest,
+  fd: number,
+): Promise<{ bad: string | null; rawBytes: number }> {
+  const { expected, compression, limitBytes } = request;
+  const stored = Buffer.from(request.buffer, 0, request.bytes);
+  if (expected === null || compression === 'zst') {
+    const raw = await decompress(stored, compression, limitBytes);
+    const bad = expected === null ? null : problemOfWhole(raw, expected);
+    writeFully(fd, raw, 0);
+    return { bad, rawBytes: raw.length };
+  }
+  let bad: string | null = null;
+  codec.decompress(stored, compression, expected.segmentBytes, (raw, offset) => {
+    if (offset === 0) bad = problemOfFirstPage(raw, expected);
+    writeFully(fd, raw, offset);
+  });
+  return { bad, rawBytes: expected.segmentBytes };
+}
+
+function problemOfWhole(raw: Buffer, expected: NonNullable<WalRequest['expected']>): string | null {
+  return raw.length === expected.segmentBytes
+    ? problemOfFirstPage(raw, expected)
+    : `holds ${String(raw.length)} of ${String(expected.segmentBytes)} bytes`;
+}

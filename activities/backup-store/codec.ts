@@ -1,0 +1,90 @@
+/**
+ * Compression of what the store keeps. LZ4 frames, gzip members and Zstandard frames are read whatever wrote them; written are
+ * LZ4 and gzip. Native and WebAssembly decoders are loaded when they are first needed, so that a program that runs once per segment
+ * does not pay for them.
+ */
+import { promisify } from 'node:util';
+import * as zlib from 'node:zlib';
+
+import { unpackLz4Frames } from './codec-sync.js';
+
+export type Compression = 'none' | 'gz' | 'zst' | 'lz4';
+
+/** What the config calls the compression of new objects. */
+export type ConfiguredCompression = 'none' | 'gzip' | 'lz4';
+
+const gunzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
+const gzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gzip);
+
+/** File ending of a compression, with its dot; empty for none. */
+export function endingOf(compression: Compression): string {
+  return compression === 'none' ? '' : `.${compression}`;
+}
+
+/** The compression that the config means. */
+export function compressionOf(configured: ConfiguredCompression): 'none' | 'gz' | 'lz4' {
+  return configured === 'gzip' ? 'gz' : configured;
+}
+
+/** Compresses one object. Gzip runs at level 1: the rest of the levels cost more time than they save transfer. */
+export async function compress(data: Buffer, compression: 'none' | 'gz' | 'lz4'): Promise<Buffer> {
+  if (compression === 'none') return data;
+  if (compression === 'gz') return gzip(data, { level: 1 });
+  const lz4 = await import('lz4-napi');
+  return lz4.compressFrameSync(data);
+}
+
+/**
+ * Decompresses one object, whatever number of frames or members it has. `limitBytes` bounds the result, so that a
+ * damaged or hostile object cannot eat the memory. Throws a plain Error with the decoder's words; the caller names the object.
+ */
+export async function decompress(data: Buffer, compression: Compression, limitBytes: number): Promise<Buffer> {
+  const raw = await decode(data, compression, limitBytes);
+  if (raw.length > limitBytes) throw new Error(`holds more than ${String(limitBytes)} bytes`);
+  return raw;
+}
+
+async function decode(data: Buffer, compression: Compression, limitBytes: number): Promise<Buffer> {
+  switch (compression) {
+    case 'none':
+      return data;
+    case 'gz':
+      return gunzip(data, { maxOutputLength: limitBytes });
+    case 'lz4':
+      return decodeLz4(data);
+    case 'zst':
+    default:
+      return decodeZstd(data, limitBytes);
+  }
+}
+
+/** On this thread: about 8 ms for a segment, and the library leaves too much memory behind in the pool (see codec-sync.ts). */
+async function decodeLz4(data: Buffer): Promise<Buffer> {
+  const lz4 = await import('lz4-napi');
+  return unpackLz4Frames(lz4, data);
+}
+
+type ZstdOfNode = {
+  zstdDecompress?: (
+    data: Buffer,
+    options: { maxOutputLength: number },
+    done: (error: Error | null, raw: Buffer) => void,
+  ) => void;
+};
+
+async function decodeZstd(data: Buffer, limitBytes: number): Promise<Buffer> {
+  const { zstdDecompress } = zlib as ZstdOfNode;
+  if (zstdDecompress !== undefined) {
+    return new Promise((resolve, reject) => {
+      zstdDecompress(data, { maxOutputLength: limitBytes }, (error, raw) => {
+        if (error === null) resolve(raw);
+        else reject(error);
+      });
+    });
+  }
+  const { ZSTDDecoder } = await import('zstddec');
+  const decoder = new ZSTDDecoder();
+  await decoder.init();
+  const raw = decoder.decode(data, limitBytes + 1);
+  return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+}

@@ -1,0 +1,19 @@
+/** What the parts of the mover share. */
+import type { JobReporter } from './base-job.js';
+import type { BufferPool } from './chunk-buffers.js';
+import type { ChunkPool } from './chunk-pool.js';
+import type { MoverProgress } from './mover-progress.js';
+import type { ObjectStore } from './s3-objects.js';
+
+export type MoverDeps = {
+  objects: ObjectStore;
+  walPrefix: string;
+  reporter: JobReporter;
+  /** This program's own file: the chunk threads run it too. */
+  programPath: string;
+};
+
+export type MoverTools = MoverDeps & { threads: ChunkPool; buffers: BufferPool; progress: MoverProgress };
+
+/** One fetch-and-unpack; resolves when its data is on disk. */
+export type Transfer = () => Promise<void>;

@@ -1,0 +1,91 @@
+/**
+ * Brings bases and WAL of a plan to this machine, at the same time and in parallel. What it needs: an empty or half-filled sandbox
+ * directory of its own. On a retry it goes on: finished chunks and segments are not asked for again.
+ */
+import { availableParallelism } from 'node:os';
+
+import type { RestoreBaseResult } from '../../shared/contracts/sandbox.js';
+import type { FetchSpec } from '../lib/backup-store.js';
+import { createBufferPool } from './chunk-buffers.js';
+import { createChunkPool } from './chunk-pool.js';
+import { openBase, type OpenBase } from './mover-base.js';
+import { createProgress } from './mover-progress.js';
+import { prepareWal, type PreparedWal } from './mover-wal.js';
+import type { MoverDeps, Transfer } from './mover-tools.js';
+
+/** Requests under way: enough to fill a link with some tens of milliseconds of round trip. */
+const TRANSFERS_AT_ONCE = 10;
+
+/** Of those, kept for WAL while the bases are still coming: recovery then finds its first segments without waiting. */
+const WAL_TRANSFERS_AT_ONCE = 3;
+
+/** Memory for data under way. With the rest of the process this stays well below 250 MB. */
+const BUFFER_BYTES = 64 * 1024 * 1024;
+
+/** Carries out a fetch. Throws typed failures; see the parts for which. */
+export async function moveBase(spec: FetchSpec, deps: MoverDeps): Promise<RestoreBaseResult> {
+  const started = Date.now();
+  const threads = createChunkPool(deps.programPath, Math.min(4, Math.max(2, availableParallelism())));
+  try {
+    const progress = createProgress(deps.reporter);
+    const tools = { ...deps, threads, buffers: createBufferPool(BUFFER_BYTES), progress };
+    const bases = await Promise.all(
+      spec.baseIds.map((id, at) => openBase(tools, id, spec.baseDirs[at] ?? '', spec.owner)),
+    );
+    const wal = await prepareWal(tools, spec, bases[0]?.header ?? null);
+    progress.start();
+    await transferAll(bases, wal, () => {
+      for (const base of bases) base.finish();
+      deps.reporter.mark('base-done');
+    });
+    progress.end();
+    return {
+      baseBytes: sum(bases.map(({ header }) => header.sizes.bytes)),
+      walBytes: wal.bytes,
+      fetchedBytes: progress.fetchedBytes(),
+      seconds: (Date.now() - started) / 1000,
+      files: sum(bases.map(({ header }) => header.sizes.files)),
+      chunksVerified: sum(bases.map(({ header }) => header.sizes.chunks)),
+    };
+  } finally {
+    await threads.close();
+  }
+}
+
+/**
+ * Bases first, WAL beside them. A transfer that fails for good stops the others from starting; those under way end, so that nothing
+ * writes after the failure is reported.
+ */
+async function transferAll(bases: readonly OpenBase[], wal: PreparedWal, basesDone: () => void): Promise<void> {
+  const baseQueue = bases.flatMap(({ transfers }) => transfers).values();
+  const walQueue = wal.transfers.values();
+  const failures: unknown[] = [];
+  let baseLeft = bases.reduce((count, { transfers }) => count + transfers.length, 0);
+  if (baseLeft === 0) basesDone();
+
+  const runBase = async (transfer: Transfer): Promise<void> => {
+    await transfer();
+    baseLeft -= 1;
+    if (baseLeft === 0 && failures.length === 0) basesDone();
+  };
+  const lane = async (walFirst: boolean): Promise<void> => {
+    const next = (): Transfer | null => {
+      const base = (): Transfer | null => {
+        const taken = baseQueue.next();
+        return taken.done === true ? null : () => runBase(taken.value);
+      };
+      const segment = (): Transfer | null => walQueue.next().value ?? null;
+      return walFirst ? (segment() ?? base()) : (base() ?? segment());
+    };
+    for (let transfer = next(); transfer !== null; transfer = next()) {
+      if (failures.length > 0) return;
+      await transfer().catch((error: unknown) => failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: TRANSFERS_AT_ONCE }, (_, at) => lane(at < WAL_TRANSFERS_AT_ONCE)));
+  if (failures.length > 0) throw failures[0];
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}

@@ -1,0 +1,78 @@
+/** The archived WAL as it lies in the bucket: `wal/<name>[.gz|.zst|.lz4]`, whatever program put it there. */
+import { stepFailure } from '../lib/failure.js';
+import { decompress, type Compression } from './codec.js';
+import type { ObjectStore } from './s3-objects.js';
+import { problemOfSegment, readWalPageHeader } from './wal-page.js';
+
+export type WalFile = {
+  /** Plain name: a segment, `<segment>.partial`, `0000000N.history` or `<segment>.<offset>.backup`. */
+  name: string;
+  key: string;
+  compression: Compression;
+  /** Stored size. */
+  bytes: number;
+  /** When the object was written, by the clock of the store. */
+  archivedAt: string;
+};
+
+const NAME = /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:\.(gz|zst|lz4))?$/;
+
+/** Largest `--wal-segsize` that initdb allows. */
+const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;
+
+/** Splits the file name of an object; null when it is none of the archive's. */
+export function parseWalObjectName(fileName: string): { name: string; compression: Compression } | null {
+  const match = NAME.exec(fileName);
+  if (match?.[1] === undefined) return null;
+  return { name: match[1], compression: (match[2] ?? 'none') as Compression };
+}
+
+/**
+ * All WAL files of the archive, sorted by name; objects with other names are ignored. When one file lies there in several
+ * compressions, the plain one is named first and only once.
+ */
+export async function listWalFiles(objects: ObjectStore, walPrefix: string): Promise<WalFile[]> {
+  const byName = new Map<string, WalFile>();
+  for (const { key, bytes, lastModified } of await objects.list(walPrefix)) {
+    const parsed = parseWalObjectName(key.slice(walPrefix.length));
+    if (parsed === null) continue;
+    const known = byName.get(parsed.name);
+    if (known !== undefined && known.compression <= parsed.compression && known.compression === 'none') continue;
+    byName.set(parsed.name, { ...parsed, key, bytes, archivedAt: lastModified });
+  }
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/**
+ * The content of one file, decompressed. A segment that is not exactly one segment long, or does not start with a WAL page, is
+ * WalCorrupt. `walSegmentBytes` is taken from the segment's own header when it is not given.
+ */
+export async function readWalFile(objects: ObjectStore, file: WalFile, walSegmentBytes?: number): Promise<Buffer> {
+  const stored = await objects.get(file.key);
+  return unpackWalFile(stored, file, walSegmentBytes);
+}
+
+/** {@link readWalFile} for bytes that are here already. */
+export async function unpackWalFile(stored: Buffer, file: WalFile, walSegmentBytes?: number): Promise<Buffer> {
+  const limit = walSegmentBytes ?? LARGEST_SEGMENT_BYTES;
+  let raw: Buffer;
+  try {
+    raw = await decompress(stored, file.compression, limit);
+  } catch (error) {
+    throw walCorrupt(file, `cannot be decompressed: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+  if (!/^[0-9A-F]{24}(\.partial)?$/.test(file.name)) return raw;
+  const name = file.name.slice(0, 24);
+  const segmentBytes = walSegmentBytes ?? readWalPageHeader(raw)?.segmentBytes ?? raw.length;
+  const problem = problemOfSegment(raw, { name, segmentBytes, systemIdentifier: null, postgresMajor: null });
+  if (problem !== null) throw walCorrupt(file, problem);
+  return raw;
+}
+
+/** The failure for a WAL object that cannot be used; it names the object. */
+export function walCorrupt(file: WalFile, problem: string, cause?: unknown): Error {
+  return stepFailure('WalCorrupt', `wal object ${file.key}: ${problem}`, {
+    hint: `nothing was promoted; put a good copy of ${file.name} into the archive or choose an earlier target, then \`pgr retry\``,
+    cause,
+  });
+}

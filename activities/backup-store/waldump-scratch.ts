@@ -1,0 +1,112 @@
+/** Archived segments as plain files in a scratch directory, where pg_waldump can read them. */
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { segmentName } from '../../shared/timeline.js';
+import type { ArchiveSegment } from './holes.js';
+import type { ObjectStore } from './s3-objects.js';
+import { readWalFile, walCorrupt } from './wal-archive.js';
+import { problemOfSegment } from './wal-page.js';
+
+export type ScratchDeps = {
+  objects: ObjectStore;
+  scratchDir: string;
+  walSegmentBytes: number;
+  /** Null: any is accepted, because nobody knows it yet. */
+  systemIdentifier: string | null;
+  postgresMajor: number | null;
+};
+
+export interface WalScratch {
+  readonly dir: string;
+  /** Name of a segment's file: all bear timeline 1, so that one pg_waldump can read across a switch of timelines. */
+  fileName(number: bigint): string;
+  /** Puts the segments there, each fetched once, and keeps them until `release`. */
+  hold(segments: readonly ArchiveSegment[]): Promise<void>;
+  /** Ends one `hold` of these segments: their files may be written over. */
+  release(segments: readonly ArchiveSegment[]): void;
+}
+
+/** Enough to hide the round trip of an object store; each costs the memory of one segment. */
+const FETCHES_AT_ONCE = 6;
+/**
+ * Files kept for a second look. Later segments are written over the oldest ones: memory that the page cache holds already takes 16 MiB in 3 ms,
+ * new memory in 20 to 50 ms (measured).
+ */
+const KEPT_FILES = 8;
+
+type Placed = { ready: Promise<void>; holders: number };
+
+/** A scratch directory for one question to the archive; the caller removes the directory. */
+export function createWalScratch(deps: ScratchDeps): WalScratch {
+  const placed = new Map<bigint, Placed>();
+  const spare: string[] = [];
+  const limit = createLimit(FETCHES_AT_ONCE);
+  const fileName = (number: bigint): string => segmentName(1, number, deps.walSegmentBytes);
+  const file = (number: bigint): string => path.join(deps.scratchDir, fileName(number));
+  const place = async (segment: ArchiveSegment): Promise<void> => {
+    try {
+      const content = await readSegment(deps, segment);
+      const target = file(segment.number);
+      const old = spare.pop();
+      if (old !== undefined) await rename(old, target);
+      await writeFile(target, content, { mode: 0o600, flag: old === undefined ? 'w' : 'r+' });
+    } catch (error) {
+      placed.delete(segment.number); // a later look tries again
+      throw error;
+    }
+  };
+  return {
+    dir: deps.scratchDir,
+    fileName,
+    async hold(segments) {
+      await mkdir(deps.scratchDir, { recursive: true, mode: 0o700 });
+      const all = segments.map((segment) => {
+        const known = placed.get(segment.number) ?? { ready: limit(() => place(segment)), holders: 0 };
+        known.holders += 1;
+        placed.set(segment.number, known);
+        return known.ready;
+      });
+      await Promise.all(all);
+    },
+    release(segments) {
+      for (const { number } of segments) {
+        const known = placed.get(number);
+        if (known !== undefined) known.holders -= 1;
+      }
+      for (const [number, { holders }] of placed) {
+        if (placed.size <= KEPT_FILES) return;
+        if (holders > 0) continue;
+        placed.delete(number);
+        spare.push(file(number));
+      }
+    },
+  };
+}
+
+/** Content of one segment, proven to be the segment that its name says. */
+async function readSegment(deps: ScratchDeps, segment: ArchiveSegment): Promise<Buffer> {
+  const { objects, walSegmentBytes, systemIdentifier, postgresMajor } = deps;
+  const content = await readWalFile(objects, segment.file, walSegmentBytes);
+  const name = segment.name.slice(0, 24);
+  const problem = problemOfSegment(content, { name, segmentBytes: walSegmentBytes, systemIdentifier, postgresMajor });
+  if (problem !== null) throw walCorrupt(segment.file, problem);
+  return content;
+}
+
+/** Runs at most `most` of the works at once, in order. */
+function createLimit(most: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (running < most) running += 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running -= 1;
+      else next(); // hands the place over
+    }
+  };
+}
