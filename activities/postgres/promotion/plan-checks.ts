@@ -1,0 +1,124 @@
+/** What must be true before a sandbox may be promoted. Each check refuses with the fact that is wrong; nothing is changed by any of them. */
+import { lstat, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { NodeConfig } from '../../../config/schema.js';
+import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
+import { keptDataDirFor } from '../../../shared/ids.js';
+import { compareLsn, type Lsn } from '../../../shared/lsn.js';
+import type { ActivityDeps } from '../../lib/deps.js';
+import { stepFailure } from '../../lib/failure.js';
+import { connectNode } from '../connection.js';
+import { directoryState, inSameFileSystem, ownerOf, pathExists } from '../data-directory.js';
+import { readPostmaster } from '../postmaster.js';
+import { requireMarker, tainted } from '../sandbox/marker.js';
+import type { SandboxPlace } from '../sandbox/place.js';
+import { readArchiveSettings } from './archive-wait.js';
+import { archivingProblem, requireArchiving } from './production-settings.js';
+import type { ProbedNode } from './probe-nodes.js';
+import { readSandboxServer } from './sandbox-server.js';
+import { historiesIn, requireKnownTimelines } from './wal-for-promotion.js';
+
+/** The sandbox is ours, of this plan, paused where it was told to stop, and still in recovery. */
+export async function requirePromotable(sandbox: SandboxPlace, plan: RecoveryPlan): Promise<void> {
+  const marker = await requireMarker(sandbox);
+  if (marker.state === 'tainted') throw tainted(sandbox, 'it was opened for writes');
+  if (marker.planHash !== plan.hash) {
+    throw stepFailure('IdentityMismatch', `the sandbox in ${sandbox.dir} was made for another plan`);
+  }
+  const server = await readPostmaster(sandbox.dataDir);
+  if (marker.state !== 'paused' || server.state !== 'running') {
+    throw stepFailure(
+      'PreconditionFailed',
+      `the sandbox in ${sandbox.dir} is not paused at its target (marker: ${marker.state}, server: ${server.state})`,
+      { hint: 'restore again with `pgr pitr`' },
+    );
+  }
+  const state = await readSandboxServer(sandbox, marker);
+  if (state.systemIdentifier !== plan.systemIdentifier) {
+    throw stepFailure('IdentityMismatch', `the sandbox has system identifier ${state.systemIdentifier}`);
+  }
+  if (!state.inRecovery || state.replayLsn === null) throw tainted(sandbox, 'it is not in recovery any more');
+  if (state.pauseState !== 'paused')
+    throw tainted(sandbox, `its replay is ${state.pauseState ?? 'unknown'}, not paused`);
+  const wrong = replayProblem(plan, state.replayLsn);
+  if (wrong !== null) throw tainted(sandbox, wrong);
+}
+
+/** Why replay does not stand where the plan stops, null when it does. Pure. */
+export function replayProblem(plan: Pick<RecoveryPlan, 'stop' | 'boundary'>, replayLsn: Lsn): string | null {
+  const { kept, dropped } = plan.boundary;
+  // Positions of commits are starts of records, the replay position is the end of one.
+  if (kept !== null && compareLsn(replayLsn, kept.lsn) <= 0) {
+    return `it stopped at ${replayLsn}, before the last commit to keep at ${kept.lsn}`;
+  }
+  if (dropped !== null && compareLsn(replayLsn, dropped.lsn) > 0) {
+    return `it stopped at ${replayLsn}, after the first commit to drop at ${dropped.lsn}`;
+  }
+  if (plan.stop.kind === 'lsn' && plan.stop.inclusive && compareLsn(replayLsn, plan.stop.lsn) <= 0) {
+    return `it stopped at ${replayLsn}, planned was after ${plan.stop.lsn}`;
+  }
+  return null;
+}
+
+/** The data directory can be renamed away and the sandbox into its place. */
+export async function requireFreePlace(node: NodeConfig, sandbox: SandboxPlace, runId: string): Promise<void> {
+  const { dataDir } = node;
+  const parent = path.dirname(path.resolve(dataDir));
+  if (!(await inSameFileSystem(sandbox.dataDir, parent))) {
+    throw refuse(
+      `${sandbox.dataDir} and ${parent} are different file systems`,
+      'set sandbox.dir beside the data directory',
+    );
+  }
+  if (await pathExists(keptDataDirFor(path.resolve(dataDir), runId))) {
+    throw refuse(`${keptDataDirFor(dataDir, runId)} exists already`, 'move it away');
+  }
+  const state = await directoryState(dataDir);
+  if (state === 'missing') return;
+  if ((await lstat(dataDir)).isSymbolicLink()) {
+    throw refuse(`${dataDir} is a symbolic link`, 'set dataDir in the config to the real path');
+  }
+  if ((await stat(dataDir)).dev !== (await stat(parent)).dev) {
+    throw refuse(`${dataDir} is a mount point and cannot be renamed`, 'use a directory below the mount point');
+  }
+  if (state === 'other') throw refuse(`${dataDir} holds files, but no cluster`, 'see what they are and move them away');
+  if (state === 'cluster') await requireOwnWal(dataDir);
+}
+
+/** Tablespaces lie outside of the data directory: a rename would not keep them, and the recovered cluster would write into them. */
+async function requireOwnWal(dataDir: string): Promise<void> {
+  const spaces = await readdir(path.join(dataDir, 'pg_tblspc'));
+  if (spaces.length === 0) return;
+  throw refuse(
+    `${dataDir} has tablespaces (${spaces.join(', ')})`,
+    'they cannot be kept aside by a rename; promote by hand',
+  );
+}
+
+function refuse(message: string, hint: string): Error {
+  return stepFailure('PreconditionFailed', message, { hint: `nothing was touched; ${hint}, then \`pgr retry\`` });
+}
+
+/**
+ * Production archives now and will afterwards, and the archive knows no timeline that the sandbox does not. Throws ArchiveFailing or
+ * PreconditionFailed.
+ */
+export async function requireProductionArchives(
+  deps: ActivityDeps,
+  environment: string,
+  primary: ProbedNode,
+  sandbox: SandboxPlace,
+): Promise<void> {
+  const { node } = primary;
+  if (primary.state === 'running') {
+    const settings = await connectNode(deps, environment, node.name, {}, readArchiveSettings);
+    const problem = archivingProblem(settings);
+    if (problem !== null) throw stepFailure('ArchiveFailing', `${node.name} does not archive: ${problem}`);
+  }
+  // What counts after the swap are its files: a setting given on a command line would not come along.
+  const dir = primary.systemIdentifier === null ? sandbox.dataDir : node.dataDir;
+  await requireArchiving(node.binDir, dir, await ownerOf(dir));
+  const walDirs = [sandbox.walDir, path.join(sandbox.dataDir, 'pg_wal'), path.join(node.dataDir, 'pg_wal')];
+  await requireKnownTimelines(await deps.store(environment), await historiesIn(walDirs));
+}

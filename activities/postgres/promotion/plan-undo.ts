@@ -1,0 +1,80 @@
+/** The plan of an undo: the kept data are there and are what the promotion kept, and production is what the promotion made. */
+import type { NodeConfig } from '../../../config/schema.js';
+import type { PlannedNode, PlanUndoInput, UndoPlan } from '../../../shared/contracts/promotion.js';
+import { canonicalJson } from '../../../shared/canonical-json.js';
+import { sha256Hex } from '../../../shared/sha256.js';
+import type { ActivityDeps } from '../../lib/deps.js';
+import { environmentOf, nodeNamed } from '../../lib/environment-config.js';
+import { stepFailure } from '../../lib/failure.js';
+import { CLEAN_STATES, requireControlData, type ControlData } from '../control-data.js';
+import { directoryState } from '../data-directory.js';
+import { readLastCommitOf } from './last-commit.js';
+import { requireStopped } from './node-place.js';
+import { probeNodes, type ProbedNode } from './probe-nodes.js';
+
+export function createPlanUndo(deps: ActivityDeps) {
+  return async function planUndo(input: PlanUndoInput): Promise<UndoPlan> {
+    const { promotion } = input;
+    const planned = promotion.plan.primary;
+    const environment = environmentOf(deps.config, input.environment);
+    const node = nodeNamed(environment, planned.name);
+    const kept = await requireKeptData(node, planned);
+    const nodes = await probeNodes(deps, input.environment, environment, node.host);
+    const current = requirePromoted(nodes, planned, promotion.timeline);
+    const last = await readLastCommitOf(deps, input.environment, node.binDir, current.timeline, kept.walSegmentBytes);
+    const body = {
+      environment: input.environment,
+      ofRun: input.ofRun,
+      primary: { ...planned, state: current.state, timeline: kept.timeline },
+      // Also those that were only stopped: they have to start again.
+      standbys: promotion.plan.standbys,
+      lostSince: last?.time ?? null,
+      warnings: warningsOf(kept, current),
+    };
+    return { ...body, hash: sha256Hex(canonicalJson(body)) };
+  };
+}
+
+/** The kept data of the primary, verified. Throws SafetyCopyMissing or IdentityMismatch. */
+async function requireKeptData(node: NodeConfig, planned: PlannedNode): Promise<ControlData> {
+  const { keptDataDir, systemIdentifier } = planned;
+  const state = await directoryState(keptDataDir);
+  if (state !== 'cluster') {
+    throw stepFailure('SafetyCopyMissing', `the kept data ${keptDataDir} are ${state}`, {
+      hint: 'the old cluster cannot come back; if it was needed, restore it with `pgr pitr`',
+    });
+  }
+  await requireStopped(keptDataDir);
+  const facts = await requireControlData(node.binDir, keptDataDir);
+  if (facts.systemIdentifier === systemIdentifier) return facts;
+  throw stepFailure('IdentityMismatch', `${keptDataDir} has system identifier ${facts.systemIdentifier}`);
+}
+
+/** Production is still the promoted cluster. Throws PreconditionFailed when it moved on to another node or another history. */
+function requirePromoted(nodes: readonly ProbedNode[], planned: PlannedNode, timeline: number): ProbedNode {
+  const elsewhere = nodes.find((probed) => probed.role === 'primary' && probed.node.name !== planned.name);
+  if (elsewhere?.state === 'running') {
+    throw stepFailure('PreconditionFailed', `${elsewhere.node.name} is the primary now, not ${planned.name}`, {
+      hint: 'production was changed after that promotion; it cannot be undone any more',
+    });
+  }
+  const current = nodes.find((probed) => probed.node.name === planned.name);
+  if (current?.systemIdentifier === planned.systemIdentifier && current.timeline === timeline) return current;
+  const found = `system identifier ${current?.systemIdentifier ?? 'none'}, timeline ${String(current?.timeline ?? 0)}`;
+  throw stepFailure(
+    'PreconditionFailed',
+    `${planned.name} is not the cluster that was promoted (${found}; expected timeline ${String(timeline)})`,
+    { hint: 'production was changed after that promotion; it cannot be undone any more' },
+  );
+}
+
+function warningsOf(kept: ControlData, current: ProbedNode): string[] {
+  const warnings = ['everything that was written since the promotion goes aside with it and is not merged'];
+  if (!CLEAN_STATES.includes(kept.state)) {
+    warnings.push(
+      `the kept data were not shut down cleanly ("${kept.state}"): they recover from the crash when they start`,
+    );
+  }
+  if (current.state === 'down') warnings.push(`${current.node.name} is down: ${current.note ?? 'no answer'}`);
+  return warnings;
+}

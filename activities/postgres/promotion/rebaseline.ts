@@ -1,0 +1,67 @@
+/**
+ * Backups after a change of primary (invariant 11): resumed, a fresh full base on the new timeline, and a segment of that timeline proven to be
+ * in the archive. Before this is done the run is not complete. Only adds to the store; on a retry the base that was taken is found.
+ */
+import type { NodeStepInput, RebaselineResult } from '../../../shared/contracts/promotion.js';
+import { jobIdFor } from '../../../shared/ids.js';
+import { parseLsn } from '../../../shared/lsn.js';
+import type { ActivityDeps } from '../../lib/deps.js';
+import { stepFailure } from '../../lib/failure.js';
+import { faultPoint } from '../../lib/fault-points.js';
+import { connectNode } from '../connection.js';
+import { archivingProblem } from './production-settings.js';
+import { readArchiveSettings, switchAndArchive, type EndOfHistory } from './archive-wait.js';
+import { nodePlace } from './node-place.js';
+import { readServerFacts } from './start-checks.js';
+import { runTakeBase } from './take-base.js';
+
+export function createRebaseline(deps: ActivityDeps) {
+  return async function rebaseline(input: NodeStepInput): Promise<RebaselineResult> {
+    nodePlace(deps, input);
+    const startedAt = Date.now();
+    const timeline = await requirePrimary(deps, input);
+    const store = await deps.store(input.environment);
+    await store.resume(input.run);
+    // The archive first: it fails in seconds, a base takes hours and needs it.
+    await proveArchive(deps, input, 'pgr before base');
+    const { environment, node } = input;
+    const base = await runTakeBase(deps, { environment, node, kind: 'full' }, jobIdFor(input.runId, 're-baseline'));
+    faultPoint('re-baseline:base-taken');
+    const stopLsn = parseLsn(base.stopLsn);
+    if (base.timeline !== timeline || stopLsn === null) {
+      throw stepFailure(
+        'EvidenceFailed',
+        `base ${base.id} is of timeline ${String(base.timeline)}, production is on ${String(timeline)}`,
+      );
+    }
+    const end = await proveArchive(deps, input, 'pgr after base');
+    return {
+      baseId: base.id,
+      timeline,
+      stopLsn,
+      bytes: base.bytes,
+      archivedSegment: end.segment,
+      seconds: (Date.now() - startedAt) / 1000,
+    };
+  };
+}
+
+/** Timeline of the running primary. Throws IdentityMismatch or PreconditionFailed when it is another server, or not a primary. */
+async function requirePrimary(deps: ActivityDeps, input: NodeStepInput): Promise<number> {
+  const facts = await connectNode(deps, input.environment, input.node, {}, readServerFacts);
+  if (facts.systemIdentifier !== input.expect.systemIdentifier) {
+    throw stepFailure('IdentityMismatch', `${input.node} has system identifier ${facts.systemIdentifier}`);
+  }
+  if (facts.inRecovery) throw stepFailure('PreconditionFailed', `${input.node} is in recovery, not a primary`);
+  return facts.timeline;
+}
+
+/** One segment of the current timeline goes into the archive now. Throws ArchiveFailing. */
+async function proveArchive(deps: ActivityDeps, input: NodeStepInput, name: string): Promise<EndOfHistory> {
+  const store = await deps.store(input.environment);
+  return connectNode(deps, input.environment, input.node, {}, async (client) => {
+    const problem = archivingProblem(await readArchiveSettings(client));
+    if (problem !== null) throw stepFailure('ArchiveFailing', `${input.node} does not archive: ${problem}`);
+    return switchAndArchive(client, store, `${name} ${input.runId.slice(0, 8)}`);
+  });
+}

@@ -1,0 +1,125 @@
+/**
+ * The marker of a sandbox directory says whose it is. Nothing is written, started or removed in a directory without the right one
+ * (invariant 1), and it is replaced as a whole, so that a crash leaves the old one or the new one.
+ */
+import { z } from 'zod';
+
+import type { SandboxRef, SandboxState } from '../../../shared/contracts/sandbox.js';
+import { stepFailure } from '../../lib/failure.js';
+import { ownerOf, readTextIfThere, replaceFile } from '../data-directory.js';
+import type { SandboxPlace } from './place.js';
+
+const markerSchema = z.object({
+  api: z.literal(1),
+  environment: z.string(),
+  run: z.string(),
+  runId: z.string(),
+  sandbox: z.string(),
+  systemIdentifier: z.string(),
+  createdAt: z.string(),
+  state: z.enum([
+    'prepared',
+    'restored',
+    'replaying',
+    'paused',
+    'stopped',
+    'promoting',
+    'promoted',
+    'discarded',
+    'tainted',
+    'unknown',
+  ] satisfies SandboxState[]),
+  port: z.int(),
+  socketDir: z.string(),
+  planHash: z.string(),
+  /** Boot of the host in which the server was started with fsync=off; null before the first start. */
+  startedInBoot: z.string().nullable(),
+  /** How the data came together, and what proved it. */
+  combined: z
+    .object({
+      method: z.enum(['clone', 'copy-file-range', 'link', 'copy', 'rename']),
+      verifiedBy: z.string(),
+      seconds: z.number(),
+    })
+    .nullable(),
+  /** Written by the promotion that stops the sandbox: where replay stood, and whether all data reached the disk since. */
+  promotion: z.object({ replayLsn: z.string(), synced: z.boolean() }).optional(),
+});
+
+export type SandboxMarker = z.output<typeof markerSchema>;
+
+/** The marker in this directory; null when there is none. One that cannot be read throws SandboxNotOurs: it is not "none". */
+export async function readMarker(place: SandboxPlace): Promise<SandboxMarker | null> {
+  const text = await readTextIfThere(place.markerFile);
+  if (text === null) return null;
+  const parsed = markerSchema.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  throw stepFailure('SandboxNotOurs', `${place.markerFile} is not a marker of pgr`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}
+
+/** True when the marker is of exactly this sandbox of this run. */
+export function isOurs(marker: SandboxMarker, ref: SandboxRef): boolean {
+  return (
+    marker.environment === ref.environment &&
+    marker.run === ref.run &&
+    marker.runId === ref.runId &&
+    marker.sandbox === ref.sandbox
+  );
+}
+
+/** The marker of our sandbox. Throws NotFound when there is none, SandboxNotOurs when it is of another run. */
+export async function requireMarker(place: SandboxPlace): Promise<SandboxMarker> {
+  const marker = await readMarker(place);
+  if (marker === null) {
+    throw stepFailure('NotFound', `there is no sandbox in ${place.dir}`, {
+      hint: 'it was discarded or never prepared; start `pgr pitr` again',
+    });
+  }
+  if (!isOurs(marker, place.ref)) throw notOurs(place, marker);
+  return marker;
+}
+
+/** The refusal to touch the sandbox of somebody else. */
+export function notOurs(place: SandboxPlace, marker: SandboxMarker): Error {
+  return stepFailure('SandboxNotOurs', `${place.dir} belongs to run ${marker.run} (${marker.runId})`);
+}
+
+/** Replaces the marker. */
+export async function writeMarker(place: SandboxPlace, marker: SandboxMarker): Promise<SandboxMarker> {
+  await replaceFile(place.markerFile, `${JSON.stringify(marker, null, 2)}\n`, await ownerOf(place.dir));
+  return marker;
+}
+
+/** Changes some fields of our marker (read again, so that nothing older comes back) and returns the new one. */
+export async function changeMarker(
+  place: SandboxPlace,
+  change: Partial<Pick<SandboxMarker, 'state' | 'port' | 'startedInBoot' | 'combined'>>,
+): Promise<SandboxMarker> {
+  const marker = await requireMarker(place);
+  return writeMarker(place, { ...marker, ...change });
+}
+
+/** Refuses to work on a sandbox that is on its way into production or was opened for writes. */
+export function refuseUnlessThrowaway(place: SandboxPlace, marker: SandboxMarker): void {
+  if (marker.state === 'promoting' || marker.state === 'promoted') {
+    throw stepFailure('PreconditionFailed', `the sandbox in ${place.dir} is ${marker.state}: it is production's data`, {
+      hint: 'nothing was touched; `pgr runs` shows the promotion',
+    });
+  }
+  if (marker.state === 'discarded') {
+    throw stepFailure('NotFound', `the sandbox in ${place.dir} was discarded`, { hint: 'start `pgr pitr` again' });
+  }
+}
+
+/** The failure of a sandbox that is no faithful image of T any more. */
+export function tainted(place: SandboxPlace, why: string): Error {
+  return stepFailure('SandboxTainted', `the sandbox in ${place.dir} cannot be trusted: ${why}`);
+}

@@ -1,0 +1,72 @@
+/**
+ * Starts the transfer of base and WAL and returns when the bases are there; the WAL goes on coming by itself.
+ * On a retry: the transfer that runs is attached to, one that ended is read, one that died goes on where it was.
+ */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { RestoreBaseResult, SandboxStepInput } from '../../../shared/contracts/sandbox.js';
+import type { ActivityDeps } from '../../lib/deps.js';
+import { runJobOrFail } from '../../lib/exec-job.js';
+import type { JobResult } from '../../lib/job-runner.js';
+import { pathExists } from '../data-directory.js';
+import { baseDoneFile, prepareFetchJob } from './fetch-job.js';
+import { refuseNearData } from './guard.js';
+import { changeMarker, refuseUnlessThrowaway, requireMarker } from './marker.js';
+import { placeOf } from './place.js';
+
+/** Throws what the mover found: BackupCorrupt, WalCorrupt, StoreUnavailable, CredentialsRefused, SpaceMissing … */
+export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | 'store' | 'program'>) {
+  return async function restoreBase({ ref, plan }: SandboxStepInput): Promise<RestoreBaseResult> {
+    const place = placeOf(deps.config, ref);
+    refuseUnlessThrowaway(place, await requireMarker(place));
+    await refuseNearData(deps.config, place.dir);
+    const job = await prepareFetchJob(deps, place, plan);
+    const doneFile = baseDoneFile(deps.jobs.directory(job.id));
+    const result = await runJobOrFail(deps.jobs, job, { until: () => pathExists(doneFile) });
+    const marker = await requireMarker(place);
+    if (marker.state === 'prepared') await changeMarker(place, { state: 'restored' });
+    return restoreResult(
+      plan,
+      result,
+      result.running ? await runningNumbers(deps.jobs.directory(job.id)) : result.output,
+    );
+  };
+}
+
+/** Numbers of the job where it left some, else those of the plan. */
+function restoreResult(plan: SandboxStepInput['plan'], job: JobResult, output: unknown): RestoreBaseResult {
+  const numbers = isObject(output) ? output : {};
+  const numberAt = (name: keyof RestoreBaseResult, otherwise: number): number => {
+    const value = numbers[name];
+    return typeof value === 'number' ? value : otherwise;
+  };
+  return {
+    baseBytes: numberAt('baseBytes', plan.fetch.baseBytes),
+    walBytes: numberAt('walBytes', plan.fetch.walBytes),
+    fetchedBytes: numberAt('fetchedBytes', 0),
+    seconds: numberAt('seconds', job.seconds),
+    files: numberAt('files', 0),
+    chunksVerified: numberAt('chunksVerified', 0),
+  };
+}
+
+/** A transfer that goes on has told its bytes so far, and perhaps the numbers of its bases. */
+async function runningNumbers(jobDir: string): Promise<object> {
+  const done = await readJson(baseDoneFile(jobDir));
+  const progress = await readJson(path.join(jobDir, 'progress'));
+  const bytes = isObject(progress) && typeof progress['done'] === 'number' ? { fetchedBytes: progress['done'] } : {};
+  return { ...bytes, ...(isObject(done) ? done : {}) };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+  } catch {
+    return null;
+  }
+}

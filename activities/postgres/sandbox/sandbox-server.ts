@@ -1,0 +1,124 @@
+/**
+ * Starts the server of a sandbox so that it replays to the target and pauses. Needs the data directory that combine-incrementals made.
+ * On a retry: a server that runs already is left alone; one that died is started again and goes on from its last restart point.
+ */
+import { chmod } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { Config } from '../../../config/schema.js';
+import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
+import { readBootId } from '../../lib/boot-id.js';
+import { runProgram } from '../../lib/exec.js';
+import { stepFailure } from '../../lib/failure.js';
+import { CLEAN_STATES, requireControlData } from '../control-data.js';
+import { ownerOf, pathExists, replaceFile, runAsOwner, type Owner } from '../data-directory.js';
+import { readPostmaster } from '../postmaster.js';
+import { startServer } from '../server.js';
+import { settingOfFilesArgs } from './commands.js';
+import { CONFIG_TEXT, hbaText, IDENT_TEXT, restoreScriptText } from './files.js';
+import { refuseNearData, requireSelfContained } from './guard.js';
+import { changeMarker, tainted, type SandboxMarker } from './marker.js';
+import type { SandboxPlace } from './place.js';
+import { isPortFree } from './ports.js';
+import { sandboxArguments } from './settings.js';
+import { makeSocketDir } from './socket-dir.js';
+
+const RECOVERY_SIGNAL = 'recovery.signal';
+
+/**
+ * Returns the marker once a postmaster lives (not yet: accepts sessions). Throws PortTaken, SandboxTainted, IdentityMismatch, or what
+ * the server said when it would not start.
+ */
+export async function startSandbox(config: Config, place: SandboxPlace, plan: RecoveryPlan): Promise<SandboxMarker> {
+  const marker = await changeMarker(place, {});
+  const server = await readPostmaster(place.dataDir);
+  if (server.state === 'running') return marker;
+  await refuseNearData(config, place.dataDir);
+  await requireStartable(place, marker, plan);
+  const owner = await ownerOf(place.dir);
+  await writeGeneratedFiles(place, plan, owner);
+  await makeSocketDir(marker.socketDir, owner);
+  if (!(await isPortFree(marker.port))) {
+    throw stepFailure('PortTaken', `port ${String(marker.port)} of the sandbox is in use by another program`);
+  }
+  // recovery.signal first: from the marker on, a data directory without it counts as one that somebody promoted.
+  await replaceFile(path.join(place.dataDir, RECOVERY_SIGNAL), '', owner);
+  const started = await changeMarker(place, { state: 'replaying', startedInBoot: await readBootId() });
+  await startServer({
+    binDir: place.binDir,
+    dataDir: place.dataDir,
+    owner,
+    logFile: place.serverLog,
+    options: await serverOptions(place, plan, started, owner),
+    until: 'alive',
+  });
+  return started;
+}
+
+async function serverOptions(
+  place: SandboxPlace,
+  plan: RecoveryPlan,
+  marker: SandboxMarker,
+  owner: Owner,
+): Promise<string[]> {
+  return sandboxArguments({
+    plan,
+    sandbox: marker.sandbox,
+    port: marker.port,
+    socketDir: marker.socketDir,
+    sharedBuffers: place.environment.sandbox.sharedBuffers,
+    configFile: place.configFile,
+    hbaFile: place.hbaFile,
+    identFile: place.identFile,
+    restoreScript: place.restoreScript,
+    preloadLibraries: await preloadLibraries(place, owner),
+  });
+}
+
+/** Data that are whole, of the planned cluster, still in recovery, and not half on disk after a crash of the host. */
+async function requireStartable(place: SandboxPlace, marker: SandboxMarker, plan: RecoveryPlan): Promise<void> {
+  const control = await requireControlData(place.binDir, place.dataDir);
+  if (control.systemIdentifier !== plan.systemIdentifier) {
+    throw stepFailure(
+      'IdentityMismatch',
+      `the data in ${place.dataDir} are of cluster ${control.systemIdentifier}, the plan is for ${plan.systemIdentifier}`,
+    );
+  }
+  await requireSelfContained(place.dataDir);
+  if (marker.state === 'tainted') throw tainted(place, 'it was opened for writes');
+  if (control.timeline > plan.timeline) {
+    throw tainted(place, `it is on timeline ${String(control.timeline)}, so somebody promoted it`);
+  }
+  if (marker.startedInBoot === null) return;
+  if (!(await pathExists(path.join(place.dataDir, RECOVERY_SIGNAL)))) {
+    throw tainted(place, 'recovery.signal is gone, so somebody promoted it');
+  }
+  if (marker.startedInBoot !== (await readBootId()) && !CLEAN_STATES.includes(control.state)) {
+    throw tainted(place, `the host restarted while its server ran without fsync (state "${control.state}")`);
+  }
+}
+
+async function writeGeneratedFiles(place: SandboxPlace, plan: RecoveryPlan, owner: Owner): Promise<void> {
+  const hasPassword = place.environment.postgres.password !== undefined;
+  const script = restoreScriptText({ spoolDir: place.walDir, completeFile: place.walComplete, plan });
+  await replaceFile(place.configFile, CONFIG_TEXT, owner);
+  await replaceFile(place.hbaFile, hbaText(hasPassword), owner);
+  await replaceFile(place.identFile, IDENT_TEXT, owner);
+  await replaceFile(place.restoreScript, script, owner);
+  await chmod(place.restoreScript, 0o700);
+}
+
+/**
+ * What the configuration inside the base preloads. Configuration that lies elsewhere (or does not parse here) gives nothing: then WAL of
+ * an extension with a resource manager of its own ends recovery with a message that names it.
+ */
+async function preloadLibraries(place: SandboxPlace, owner: Owner): Promise<string[]> {
+  const args = settingOfFilesArgs(place.dataDir, 'shared_preload_libraries');
+  const result = await runProgram(path.join(place.binDir, 'postgres'), args, runAsOwner(owner));
+  if (result.exitCode !== 0) return [];
+  return result.stdout
+    .trim()
+    .split(',')
+    .map((name) => name.trim().replace(/^"(.*)"$/, '$1'))
+    .filter((name) => name !== '');
+}
