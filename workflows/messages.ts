@@ -22,3 +22,17 @@ export const abortUpdate = defineUpdate<CommandOutcome, [CommandInput]>('abort')
 export const discardUpdate = defineUpdate<CommandOutcome, [CommandInput]>('discard');
 
 export const statusQuery = defineQuery<RunView>('status');
+
+const SIGNAL_EXAMPLE = '{"gate":"promote","code":"K7QF2M","by":"YOUR NAME","comment":""}';
+
+/** What the Web UI shows beside each handler. */
+export const DESCRIPTIONS = {
+  decide: `Approve or reject the open gate; answers whether it counted. Example: {"gate":"promote","code":"K7QF2M","by":"YOUR NAME","decision":"approve","comment":""}`,
+  approve: `Approve the open gate (name and code stand under User Metadata). Example: ${SIGNAL_EXAMPLE}`,
+  reject: `Reject the open gate (name and code stand under User Metadata). Example: ${SIGNAL_EXAMPLE}`,
+  retry: 'Try the failed step again. Example: {"by":"YOUR NAME","reason":"disk freed"}',
+  skip: 'Go on without the failed step, where that is offered. Example: {"by":"YOUR NAME","reason":"standby host is gone"}',
+  abort: 'Stop and put back what was changed. Example: {"by":"YOUR NAME","reason":"wrong target"}',
+  discard: 'Drop the kept sandbox now. Example: {"by":"YOUR NAME","reason":"not needed"}',
+  status: 'Where the run is, as `pgr show --json` prints it.',
+} as const;

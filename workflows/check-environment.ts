@@ -1,0 +1,13 @@
+import type { CheckRunInput, CheckRunResult } from '../shared/contracts/runs.js';
+import { interactive, interactiveOnHost } from './lib/activity-proxies.js';
+import { asRunFailure } from './lib/failures.js';
+
+/** The doctor: what is wrong with an environment before it matters. Fails typed when it cannot look. */
+export async function check({ environment }: CheckRunInput): Promise<CheckRunResult> {
+  try {
+    const { sandboxHost } = await interactive.readEnvironment({ environment });
+    return await interactiveOnHost(sandboxHost).checkEnvironment({ environment });
+  } catch (error) {
+    throw asRunFailure(error);
+  }
+}

@@ -1,0 +1,29 @@
+import type { FailureDetails } from '../../shared/failures.js';
+import type { NotifyInput } from '../../shared/contracts/activities.js';
+import type { RecordEntryBody } from '../../shared/contracts/record.js';
+import type { RunView } from '../../shared/contracts/status.js';
+import type { FailureFacts } from './failures.js';
+
+/** What the parts of a run (gates, attention, undo) share. `run.ts` joins them. */
+export type Engine = {
+  view: RunView;
+  runId: string;
+  /** Shows the state as it is now: search attributes and the page in the Web UI. */
+  publish(): void;
+  /** Adds an entry to the record; it is written with the next {@link Engine.mustRecord} or {@link Engine.flush}. */
+  push(body: RecordEntryBody): void;
+  /** Writes what waits, as well as it can: a record that is down must not hold up an answer to a person for ever. */
+  flush(): Promise<void>;
+  /** Adds an entry and returns only when it is written; parks at `step` until then. Throws when the run is aborted meanwhile. */
+  mustRecord(body: RecordEntryBody, step: string): Promise<void>;
+  /** Tells people, without waiting for it. */
+  notify(event: NotifyInput['event'], text: string): void;
+  isAborted(): boolean;
+  throwIfAborted(): void;
+};
+
+/** The entry of a failed step. */
+export function stepFailed(step: string, facts: FailureFacts): RecordEntryBody {
+  const details: FailureDetails = { hint: facts.hint, next: facts.next };
+  return { kind: 'step-failed', step, code: facts.code, message: facts.message, details };
+}
