@@ -17,7 +17,7 @@ export type ResolveTargetInput = {
   requestedAt: string;
 };
 
-/** The part of a plan that the store can tell; space and settings are added by the caller. */
+/** The part of a plan that the store can tell; space is added by the caller, who also raises the settings to the live primary's. */
 export type ResolvedTarget = Pick<
   RecoveryPlan,
   | 'timeline'
@@ -30,6 +30,7 @@ export type ResolvedTarget = Pick<
   | 'systemIdentifier'
   | 'postgresMajor'
   | 'walSegmentBytes'
+  | 'minimumSettings'
   | 'warnings'
 >;
 

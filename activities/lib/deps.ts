@@ -5,6 +5,7 @@
 import type { Config, EnvironmentConfig, NodeConfig } from '../../config/schema.js';
 import type { BackupStore } from './backup-store.js';
 import type { JobRunner } from './job-runner.js';
+import type { NodeRuntime } from './runtime.js';
 
 export type Log = {
   info(fields: Record<string, unknown>, message: string): void;
@@ -21,6 +22,8 @@ export type ActivityDeps = {
   jobs: JobRunner;
   /** The backup store of an environment. */
   store: (environment: string) => Promise<BackupStore>;
+  /** The server of a node of the config, on this host. */
+  runtime: (environment: string, node: string) => NodeRuntime;
   program: ProgramPaths;
   log: Log;
 };

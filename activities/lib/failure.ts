@@ -19,3 +19,8 @@ export function stepFailure(type: FailureType, message: string, options: Failure
     ...(options.cause instanceof Error ? { cause: options.cause } : {}),
   });
 }
+
+/** True for a failure of exactly this type. */
+export function isFailureOf(error: unknown, type: FailureType): error is ApplicationFailure {
+  return error instanceof ApplicationFailure && error.type === type;
+}

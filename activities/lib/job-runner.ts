@@ -42,6 +42,8 @@ export interface JobRunner {
   run(spec: JobSpec, options?: RunJobOptions): Promise<JobResult>;
   /** Forgets the result of an ended job, so that the next `run` starts it again (retry by a person). */
   forget(id: string): Promise<void>;
+  /** Ends a job and its children when it runs, and forgets its result. Returns when nothing of it lives; a job that was never started is fine. */
+  end(id: string): Promise<void>;
   /** Directory of a job: `<stateDir>/jobs/<id>`. A job finds it in PGR_JOB_DIR. */
   directory(id: string): string;
 }

@@ -1,0 +1,74 @@
+/** Joins the activities into the two sets that workers serve. Names are stored in histories. */
+import type { HostActivities, OrchestratorActivities } from '../shared/contracts/activities.js';
+import { createStartApp } from './app/start-app.js';
+import { createStopApp } from './app/stop-app.js';
+import { createAppendRecord } from './audit/append-record.js';
+import { createListRecords } from './audit/list-records.js';
+import { createReadRecord } from './audit/read-record.js';
+import type { RecordStore } from './audit/record-store.js';
+import { createVerifyRecords } from './audit/verify-records.js';
+import { createAbandonTimeline } from './backup-store/abandon-timeline.js';
+import { createPauseBackups } from './backup-store/pause-backups.js';
+import { createResumeBackups } from './backup-store/resume-backups.js';
+import { createReadEnvironment } from './environment/read-environment.js';
+import { createPingHost } from './host/ping-host.js';
+import { createVerifySignature } from './identity/verify-signature.js';
+import type { ActivityDeps } from './lib/deps.js';
+import { createNotify } from './notify/notify.js';
+import { createCheckEnvironment } from './postgres/check-environment.js';
+import { createPlanRecovery } from './postgres/plan-recovery.js';
+import { createReadWindow } from './postgres/read-window.js';
+import * as promotion from './postgres/promotion/index.js';
+import { createRebuildStandby } from './postgres/standby/rebuild-standby.js';
+import * as sandbox from './postgres/sandbox/index.js';
+import { createVerifyWrites } from './routing/verify-writes.js';
+
+/** Activities that need only the network. */
+export function createOrchestratorActivities(deps: ActivityDeps, records: RecordStore): OrchestratorActivities {
+  return {
+    readEnvironment: createReadEnvironment(deps),
+    appendRecord: createAppendRecord(records),
+    readRecord: createReadRecord(records),
+    listRecords: createListRecords(records),
+    verifyRecords: createVerifyRecords(records),
+    verifySignature: createVerifySignature(deps),
+    notify: createNotify(deps),
+    verifyWrites: createVerifyWrites(deps),
+    pauseBackups: createPauseBackups(deps),
+    resumeBackups: createResumeBackups(deps),
+    abandonTimeline: createAbandonTimeline(deps),
+  };
+}
+
+/** Activities of one database host. */
+export function createHostActivities(deps: ActivityDeps): HostActivities {
+  return {
+    pingHost: createPingHost(),
+    readWindow: createReadWindow(deps),
+    checkEnvironment: createCheckEnvironment(deps),
+    planRecovery: createPlanRecovery(deps),
+    prepareSandbox: sandbox.createPrepareSandbox(deps),
+    restoreBase: sandbox.createRestoreBase(deps),
+    combineIncrementals: sandbox.createCombineIncrementals(deps),
+    replayWal: sandbox.createReplayWal(deps),
+    verifySandbox: sandbox.createVerifySandbox(deps),
+    readSandbox: sandbox.createReadSandbox(deps),
+    discardSandbox: sandbox.createDiscardSandbox(deps),
+    planPromotion: promotion.createPlanPromotion(deps),
+    stopApp: createStopApp(deps),
+    startApp: createStartApp(deps),
+    captureTail: promotion.createCaptureTail(deps),
+    fenceNode: promotion.createFenceNode(deps),
+    startNode: promotion.createStartNode(deps),
+    keepOldData: promotion.createKeepOldData(deps),
+    returnOldData: promotion.createReturnOldData(deps),
+    swapIn: promotion.createSwapIn(deps),
+    swapOut: promotion.createSwapOut(deps),
+    endRecovery: promotion.createEndRecovery(deps),
+    rebaseline: promotion.createRebaseline(deps),
+    rebuildStandby: createRebuildStandby(deps),
+    finishPromotion: promotion.createFinishPromotion(deps),
+    planUndo: promotion.createPlanUndo(deps),
+    takeBase: promotion.createTakeBase(deps),
+  };
+}

@@ -1,0 +1,116 @@
+/** The end of a report: what was lost, what was kept, what is left to do. Pure. */
+import type { TransactionPoint } from '../../shared/contracts/plan.js';
+import type { PromotionResult } from '../../shared/contracts/promotion.js';
+import type { RecordEntry } from '../../shared/contracts/record.js';
+import { codeSpan, escapeMarkdown } from '../../shared/markdown.js';
+import { bodiesOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
+import { formatDuration, shellWord } from './text.js';
+
+type Entries = readonly RecordEntry[];
+
+/** Commits and seconds that a promotion gave up, or would give up. */
+export function lostLines(entries: Entries, change: Entries | null): string[] {
+  const promotion = promotionOf(change ?? entries);
+  if (promotion?.outcome === 'undone') {
+    return [
+      `What was committed since the promotion was set aside with the promoted data${untilText(promotion.lost.until)}.`,
+    ];
+  }
+  const plan = promotion?.recovery ?? recoveryResultOf(resultOf(entries))?.plan;
+  if (plan === undefined) return ['Nothing: production was not replaced.'];
+  const given = givenUp(promotion?.lost ?? plan.lost);
+  return [
+    promotion === null
+      ? `- Nothing: production was not replaced. A promotion would give up ${given}.`
+      : `- Production gave up ${given}. They are in the kept data and in the archive of the old timeline.`,
+    ...boundaryLine('Last transaction kept', plan.boundary.kept),
+    ...boundaryLine('First transaction dropped', plan.boundary.dropped),
+  ];
+}
+
+function givenUp({ commits, exact, seconds, until }: PromotionResult['lost']): string {
+  return `${exact ? '' : 'at least '}${String(commits)} commits in ${formatDuration(seconds)}${untilText(until)}`;
+}
+
+function untilText(until: string | null): string {
+  return until === null ? '' : `, until ${escapeMarkdown(until)}`;
+}
+
+function boundaryLine(title: string, at: TransactionPoint | null): string[] {
+  return at === null ? [] : [`- ${title}: ${point(at)}`];
+}
+
+function point({ xid, lsn, time }: TransactionPoint): string {
+  return `${codeSpan(xid)} at ${escapeMarkdown(time)}, ${codeSpan(lsn)}`;
+}
+
+/** What was set aside and where; nothing of it is deleted by the run. */
+export function keptCopies(entries: Entries, change: Entries | null): string[] {
+  const all = [...entries, ...(change ?? [])];
+  const kept = bodiesOf(all, 'step-done').flatMap(({ step, result }) =>
+    keptDirs(result).map((dir) => `- ${codeSpan(dir)} (step ${step})`),
+  );
+  const recovery = recoveryResultOf(resultOf(entries));
+  const sandbox =
+    recovery?.outcome === 'kept'
+      ? [
+          `- sandbox ${codeSpan(recovery.sandbox.url)} on ${escapeMarkdown(recovery.ref.host)}, kept until ${escapeMarkdown(recovery.sandbox.expiresAt)}`,
+        ]
+      : [];
+  const lines = [...new Set([...kept, ...sandbox])];
+  return lines.length === 0 ? ['None were needed.'] : lines;
+}
+
+/** Directories that a step's result names as kept or set aside, also one level down (a result per node). */
+function keptDirs(result: unknown, depth = 0): string[] {
+  if (typeof result !== 'object' || result === null || depth > 2) return [];
+  return Object.entries(result).flatMap(([key, value]) => {
+    if ((key === 'keptDataDir' || key === 'setAsideDir') && typeof value === 'string') return [value];
+    return keptDirs(value, depth + 1);
+  });
+}
+
+/** The list that is forgotten at 5 a.m. */
+export function followUps(entries: Entries, change: Entries | null): string[] {
+  const view = viewFromRecord(entries);
+  if (view === null) return [];
+  const run = shellWord(view.run);
+  const promotion = promotionOf(change ?? entries);
+  if (promotion === null) return withoutPromotion(entries, run, view.environment);
+  const from = promotion.recovery.boundary.kept?.time ?? 'the target';
+  const until = promotion.lost.until ?? 'the promotion';
+  const gap = `${escapeMarkdown(from)} to ${escapeMarkdown(until)}`;
+  return [
+    '- [ ] Run the smoke queries of the application against the restored database.',
+    `- [ ] Tell users: what they did from ${gap} is not there any more.`,
+    '- [ ] Reconcile outside systems (payments, mail, webhooks, search, analytics) and the audit log with ids that do not exist any more.',
+    '- [ ] Rotate webhook secrets, and every other secret that the restored data hold, when the incident may have exposed them.',
+    `- [ ] End sessions and tokens that were issued from ${gap}.`,
+    '- [ ] Check replication slots, publications and change-data-capture consumers: they are on a new timeline.',
+    `- [ ] Look at ${codeSpan(`pgr window ${view.environment}`)} and ${codeSpan(`pgr check ${view.environment}`)} once more tomorrow.`,
+    ...(promotion.outcome === 'undone'
+      ? []
+      : [
+          `- [ ] While the kept data exist, ${codeSpan(`pgr undo ${run}`)} brings the old cluster back; delete them when nobody needs them any more.`,
+        ]),
+  ];
+}
+
+function withoutPromotion(entries: Entries, run: string, environment: string): string[] {
+  const recovery = recoveryResultOf(resultOf(entries));
+  if (recovery?.outcome !== 'kept') return [`- [ ] ${codeSpan(`pgr check ${environment}`)}`];
+  return [
+    `- [ ] Make it production: ${codeSpan(`pgr promote ${environment} --from ${run}`)}`,
+    `- [ ] Or drop it: ${codeSpan(`pgr discard ${run}`)}; it is dropped by itself at ${escapeMarkdown(recovery.sandbox.expiresAt)}`,
+  ];
+}
+
+function resultOf(entries: Entries): unknown {
+  return bodiesOf(entries, 'result').at(-1)?.result;
+}
+
+function promotionOf(entries: Entries): PromotionResult | null {
+  const result = resultOf(entries);
+  const isIt = typeof result === 'object' && result !== null && 'recovery' in result && 'lost' in result;
+  return isIt ? (result as PromotionResult) : null;
+}
