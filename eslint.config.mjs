@@ -4,14 +4,40 @@ import { builtinModules } from 'node:module';
 import tseslint from 'typescript-eslint';
 
 const nodeBuiltins = builtinModules.flatMap((name) => [name, `node:${name}`]);
-const serverPackages = ['pg', 'execa', '@aws-sdk/client-s3', '@temporalio/worker', '@temporalio/client', '@temporalio/activity', 'zod', 'pino'];
+const serverPackages = [
+  'pg',
+  'execa',
+  '@aws-sdk/client-s3',
+  '@temporalio/worker',
+  '@temporalio/client',
+  '@temporalio/activity',
+  'zod',
+  'pino',
+];
 const pureRestrictions = {
-  paths: [...nodeBuiltins, ...serverPackages].map((name) => ({ name, message: 'Not in pure code: put it in an activity.' })),
-  patterns: [{ group: ['**/activities/**', '**/workers/**', '**/cli/**'], allowTypeImports: true, message: 'Only import type.' }],
+  paths: [...nodeBuiltins, ...serverPackages].map((name) => ({
+    name,
+    message: 'Not in pure code: put it in an activity.',
+  })),
+  patterns: [
+    { group: ['**/activities/**', '**/workers/**', '**/cli/**'], allowTypeImports: true, message: 'Only import type.' },
+  ],
 };
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', '.lab*/', '.test/', '*.mjs', '*.cjs', 'jest.config.js', 'scripts/'] },
+  {
+    ignores: [
+      'dist/',
+      'node_modules/',
+      'coverage/',
+      '.lab*/',
+      '.test/',
+      '*.mjs',
+      '*.cjs',
+      'jest.config.js',
+      'scripts/',
+    ],
+  },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   prettier,
@@ -33,7 +59,15 @@ export default tseslint.config(
   {
     files: ['shared/**/*.ts', 'workflows/**/*.ts'],
     rules: {
-      'no-restricted-globals': ['error', 'process', 'Buffer', 'fetch', 'setInterval', 'WeakRef', 'FinalizationRegistry'],
+      'no-restricted-globals': [
+        'error',
+        'process',
+        'Buffer',
+        'fetch',
+        'setInterval',
+        'WeakRef',
+        'FinalizationRegistry',
+      ],
       '@typescript-eslint/no-restricted-imports': ['error', pureRestrictions],
     },
   },
@@ -43,8 +77,14 @@ export default tseslint.config(
       'no-restricted-syntax': [
         'error',
         { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: 'Take the time as a parameter.' },
-        { selector: "CallExpression[callee.object.name='Date'][callee.property.name='now']", message: 'Take the time as a parameter.' },
-        { selector: "CallExpression[callee.object.name='Math'][callee.property.name='random']", message: 'Take the id as a parameter.' },
+        {
+          selector: "CallExpression[callee.object.name='Date'][callee.property.name='now']",
+          message: 'Take the time as a parameter.',
+        },
+        {
+          selector: "CallExpression[callee.object.name='Math'][callee.property.name='random']",
+          message: 'Take the id as a parameter.',
+        },
       ],
     },
   },
@@ -53,7 +93,10 @@ export default tseslint.config(
     rules: {
       'no-restricted-syntax': [
         'error',
-        { selector: 'ThrowStatement > NewExpression[callee.name=/^(Error|TypeError|RangeError)$/]', message: 'Throw a typed ApplicationFailure.' },
+        {
+          selector: 'ThrowStatement > NewExpression[callee.name=/^(Error|TypeError|RangeError)$/]',
+          message: 'Throw a typed ApplicationFailure.',
+        },
       ],
     },
   },
@@ -68,6 +111,11 @@ export default tseslint.config(
   },
   {
     files: ['test/**/*.ts', 'bench/**/*.ts'],
-    rules: { 'max-lines': 'off', 'max-lines-per-function': 'off', 'no-console': 'off', '@typescript-eslint/no-non-null-assertion': 'off' },
+    rules: {
+      'max-lines': 'off',
+      'max-lines-per-function': 'off',
+      'no-console': 'off',
+      '@typescript-eslint/no-non-null-assertion': 'off',
+    },
   },
 );

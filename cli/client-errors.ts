@@ -51,6 +51,11 @@ export function noWorker(queue: string, uncertain: boolean): PgrFailure {
   });
 }
 
+/** Temporal takes updates for open runs only, and says the same of one that ended and one that never was. */
+export function notRunning(run: string, cause: unknown): PgrFailure {
+  return new PgrFailure('NotFound', `${run} does not run (any more)`, { next: [`pgr show ${run}`, 'pgr runs'], cause });
+}
+
 /** Everything else: connection, permission, or the error itself (typed failures of workflows pass through). */
 export function clientFailure(error: unknown, address: string): unknown {
   if (error instanceof PgrFailure || error instanceof WorkflowUpdateFailedError) return error;

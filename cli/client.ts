@@ -11,12 +11,22 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 
 import type { Config } from '../config/schema.js';
 import type { RunView } from '../shared/contracts/status.js';
 import { ORCHESTRATOR_QUEUE } from '../shared/ids.js';
 import { PgrFailure } from '../shared/pgr-failure.js';
-import { clientFailure, isUnanswered, isUnknownQuery, isUnknownRun, noWorker, unavailable } from './client-errors.js';
+import {
+  clientFailure,
+  isUnanswered,
+  isUnknownQuery,
+  isUnknownRun,
+  notRunning,
+  noWorker,
+  unavailable,
+} from './client-errors.js';
 import { findRuns, listRuns } from './client-visibility.js';
 import { pendingActivities } from './client-pending.js';
 import type { RunClient, RunOutcome, StartedRun, StartRequest } from './run-client.js';
@@ -48,6 +58,7 @@ export function temporalTarget(config: Config): { address: string; namespace: st
 /** Connects. Throws TemporalUnavailable. */
 export async function connectRunClient(config: Config): Promise<RunClient> {
   const { address, namespace, options } = temporalTarget(config);
+  await probeLoopback(address);
   let connection: Connection;
   try {
     connection = await Connection.connect({ ...options, address, connectTimeout: CONNECT_MS });
@@ -56,6 +67,23 @@ export async function connectRunClient(config: Config): Promise<RunClient> {
   }
   const client = new Client({ connection, namespace, identity: 'pgr' });
   return createRunClient({ connection, client, address, namespace }, config.temporal.ui ?? null);
+}
+
+/**
+ * The gRPC client tries a refused connection again until its time is over. On this machine a refusal is final, and somebody
+ * whose lab is down should not wait for it.
+ */
+async function probeLoopback(address: string): Promise<void> {
+  const match = /^(127\.[\d.]+|localhost|\[::1\]):(\d+)$/.exec(address);
+  if (match === null) return;
+  const socket = connect({ host: match[1]?.replace(/[[\]]/g, '') ?? '', port: Number(match[2]) });
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_MS) });
+  } catch (error) {
+    throw unavailable(address, error);
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** The client over an open connection. */
@@ -92,6 +120,7 @@ export function createRunClient(connected: Connected, ui: string | null): RunCli
         );
       } catch (error) {
         if (isUnanswered(error)) throw noWorker(ORCHESTRATOR_QUEUE, true);
+        if (isUnknownRun(error)) throw notRunning(run, error);
         throw clientFailure(error, address);
       }
     },

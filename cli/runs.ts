@@ -6,8 +6,11 @@ import type { CliContext } from './context.js';
 import { createProgressMeter, withProgress, type ProgressMeter } from './progress.js';
 import { viewFromRecord } from './record-view.js';
 import { listRecords, readRecord } from './records.js';
+import type { ListedRun } from './run-client.js';
+import { viewOfTakeBase } from './take-base-view.js';
 
-export type ResolvedRun = { run: string; runId: string; source: 'temporal' | 'record' };
+/** `listed` is set for a run that answers no query because it is no runbook (a base that is taken). */
+export type ResolvedRun = { run: string; runId: string; source: 'temporal' | 'record'; listed?: ListedRun };
 
 /** A run with the child runbook that it waits for. */
 export type RunFamily = { view: RunView; child: RunView | null };
@@ -17,7 +20,7 @@ export async function resolveRun(context: CliContext, text: string): Promise<Res
   const client = await context.client();
   const found = await client.find(text);
   const [one, ...others] = found;
-  if (one !== undefined && others.length === 0) return { run: one.run, runId: one.runId, source: 'temporal' };
+  if (one !== undefined && others.length === 0) return resolved(one);
   if (one !== undefined) throw ambiguous(text, found);
   const records = await matchingRecords(context, text);
   const [record, ...more] = records;
@@ -29,6 +32,11 @@ export async function resolveRun(context: CliContext, text: string): Promise<Res
   }
   if (more.length > 0) throw ambiguous(text, records);
   return { run: record.run, runId: record.runId, source: 'record' };
+}
+
+function resolved(one: ListedRun): ResolvedRun {
+  const { run, runId, runbook } = one;
+  return { run, runId, source: 'temporal', ...(runbook === 'take-base' ? { listed: one } : {}) };
 }
 
 function ambiguous(text: string, candidates: readonly { run: string }[]): PgrFailure {
@@ -66,6 +74,7 @@ export async function readFamily(
 }
 
 async function readView(context: CliContext, resolved: ResolvedRun, meter: ProgressMeter): Promise<RunView> {
+  if (resolved.listed !== undefined) return readTakeBase(context, resolved.listed, meter);
   if (resolved.source === 'temporal') {
     const live = await readLiveView(context, resolved.run, resolved.runId, meter);
     if (live !== null) return live;
@@ -76,6 +85,15 @@ async function readView(context: CliContext, resolved: ResolvedRun, meter: Progr
   throw new PgrFailure('NotFound', `there is neither a history nor a record of ${resolved.run}`, {
     next: ['pgr runs'],
   });
+}
+
+async function readTakeBase(context: CliContext, listed: ListedRun, meter: ProgressMeter): Promise<RunView> {
+  const client = await context.client();
+  const [now = listed] = await client.find(`${listed.run}@${listed.runId}`);
+  const outcome = await client.outcome(listed.run, listed.runId);
+  const view = viewOfTakeBase(now, outcome ?? { state: 'open' });
+  if (view.status !== 'running') return view;
+  return withProgress(view, await client.pending(listed.run, listed.runId), meter, context.now());
 }
 
 async function readLiveView(

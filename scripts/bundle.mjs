@@ -2,24 +2,10 @@
 // and the server's operating system user must be able to read wal-push as one file), and the workflow bundle for workers.
 import { bundleWorkflowCode } from '@temporalio/worker';
 import { build } from 'esbuild';
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 const dist = path.resolve(import.meta.dirname, '..', 'dist');
-const require = createRequire(import.meta.url);
-
-/** The native part of lz4 stays beside the bundle; every platform ships its own. */
-async function copyNativeLz4() {
-  const scope = path.resolve(path.dirname(require.resolve('lz4-napi/package.json')), '..', '@antoniomuso');
-  const found = await readdir(scope).catch(() => []);
-  await mkdir(path.join(dist, 'native'), { recursive: true });
-  for (const name of found) {
-    for (const file of await readdir(path.join(scope, name))) {
-      if (file.endsWith('.node')) await copyFile(path.join(scope, name, file), path.join(dist, 'native', file));
-    }
-  }
-}
 
 async function bundlePrograms() {
   const common = {
@@ -50,5 +36,5 @@ async function bundleWorkflows() {
   await writeFile(path.join(dist, 'workflow-bundle.js'), code);
 }
 
-await Promise.all([copyNativeLz4(), bundlePrograms(), bundleWorkflows()]);
+await Promise.all([bundlePrograms(), bundleWorkflows()]);
 await writeFile(path.join(dist, '.built'), new Date().toISOString());

@@ -18,7 +18,7 @@ export type ReadDecision = {
   problem: string | null;
 };
 
-export type GatePhase = 'pending' | 'open' | 'expired' | 'approved' | 'rejected' | 'withdrawn';
+type GatePhase = 'pending' | 'open' | 'expired' | 'approved' | 'rejected' | 'withdrawn';
 
 /** A gate of the runbook under this run. */
 export type GateState = {

@@ -22,10 +22,8 @@ export async function connectWorker(
   let told = '';
   while (!signal.aborted) {
     try {
-      const { address: _address, ...rest } = standard.connectionOptions;
-      const connection = await NativeConnection.connect(
-        config.temporal.address === undefined ? { ...rest, address } : { address },
-      );
+      const options = config.temporal.address === undefined ? standard.connectionOptions : {};
+      const connection = await NativeConnection.connect({ ...options, address });
       return { connection, namespace };
     } catch (error) {
       const problem = `temporal at ${address} does not answer: ${error instanceof Error ? error.message : String(error)}`;

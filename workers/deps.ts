@@ -9,6 +9,8 @@ import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
 import type { ActivityDeps } from '../activities/lib/deps.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
+import { serverControl } from '../activities/postgres/server.js';
+import { createRuntimes } from '../activities/runtime/create-runtimes.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
 import { loadConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
@@ -30,6 +32,7 @@ export async function createDeps(configPath: string, distDir: string): Promise<W
     resolveSecret,
     jobs,
     store: createStores(config, resolveSecret, program),
+    runtime: createRuntimes(config, serverControl),
     program,
     log,
   };

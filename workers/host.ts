@@ -2,6 +2,7 @@
 import { Worker, type NativeConnection } from '@temporalio/worker';
 
 import { createHostActivities } from '../activities/index.js';
+import { signsOfLife } from '../activities/lib/signs-of-life.js';
 import { taskQueueForHost } from '../shared/ids.js';
 import type { WorkerDeps } from './deps.js';
 import { HEARTBEAT_THROTTLE, SHUTDOWN_FORCE_SECONDS, SHUTDOWN_GRACE_SECONDS } from './timeouts.js';
@@ -18,6 +19,8 @@ export async function createHostWorker(
     namespace,
     taskQueue: taskQueueForHost(host),
     activities: createHostActivities(deps.activities),
+    // Workflows give these activities a heartbeat timeout of seconds, so every one of them has to beat.
+    interceptors: { activity: [signsOfLife] },
     maxConcurrentActivityTaskExecutions: 20,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,

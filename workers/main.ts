@@ -7,6 +7,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { createHeartbeatWriter } from '../activities/postgres/heartbeat-writer.js';
+import { findConfig } from '../config/load.js';
+import { FAILURES } from '../shared/failures.js';
+import { PgrFailure } from '../shared/pgr-failure.js';
 import { connectWorker } from './connect.js';
 import { createDeps, type WorkerDeps } from './deps.js';
 import { createHostWorker } from './host.js';
@@ -20,15 +23,22 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       config: { type: 'string' },
+      dir: { type: 'string' },
       all: { type: 'boolean', default: false },
       orchestrator: { type: 'boolean', default: false },
       host: { type: 'string', multiple: true, default: [] },
     },
   });
-  if (positionals[0] !== 'worker' || values.config === undefined) {
-    throw new Error('usage: worker --config FILE (--all | --orchestrator | --host NAME)');
+  if (positionals[0] !== 'worker') {
+    throw new Error('usage: worker [--config FILE] (--all | --orchestrator | --host NAME)');
   }
-  const deps = await createDeps(values.config, path.dirname(path.dirname(path.resolve(process.argv[1] ?? ''))));
+  const configPath = await findConfig({
+    explicit: values.config,
+    labDir: values.dir,
+    env: process.env,
+    cwd: process.cwd(),
+  });
+  const deps = await createDeps(configPath, path.dirname(path.dirname(path.resolve(process.argv[1] ?? ''))));
   const hosts = values.all ? allHosts(deps) : values.host;
   const unknown = hosts.filter((host) => !allHosts(deps).includes(host));
   if (unknown.length > 0)
@@ -115,6 +125,7 @@ main().then(
   () => process.exit(0),
   (error: unknown) => {
     process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exit(1);
+    if (error instanceof PgrFailure) process.stderr.write(`hint: ${error.hint}\n`);
+    process.exit(error instanceof PgrFailure ? FAILURES[error.code].exitCode : 1);
   },
 );

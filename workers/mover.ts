@@ -5,8 +5,9 @@ import { isMainThread } from 'node:worker_threads';
 import { createJobReporter, runAsJob } from '../activities/backup-store/base-job.js';
 import { runChunkThread } from '../activities/backup-store/chunk-thread.js';
 import { moveBase } from '../activities/backup-store/mover.js';
-import { openObjects } from '../activities/backup-store/s3-access.js';
+import { readCredentials } from '../activities/backup-store/s3-access.js';
 import { JOB_PATIENCE } from '../activities/backup-store/s3-retry.js';
+import { createSlimObjects } from '../activities/backup-store/s3-slim.js';
 import type { FetchSpec } from '../activities/lib/backup-store.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
@@ -19,7 +20,8 @@ async function main(): Promise<number> {
   return runAsJob(reporter, async () => {
     const spec = JSON.parse(await readFile(specPath, 'utf8')) as FetchSpec;
     const { backups } = environmentOf(await loadConfig(configPath), spec.environment);
-    const objects = await openObjects(backups, createSecretResolver(), JOB_PATIENCE);
+    const credentials = await readCredentials(backups, createSecretResolver());
+    const objects = createSlimObjects(backups, credentials, JOB_PATIENCE);
     return moveBase(spec, { objects, walPrefix: backups.walPrefix, reporter, programPath });
   });
 }

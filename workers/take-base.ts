@@ -5,7 +5,8 @@ import { isMainThread } from 'node:worker_threads';
 import { createJobReporter, runAsJob } from '../activities/backup-store/base-job.js';
 import { runChunkThread } from '../activities/backup-store/chunk-thread.js';
 import { compressionOf } from '../activities/backup-store/codec.js';
-import { openObjects } from '../activities/backup-store/s3-access.js';
+import { readCredentials } from '../activities/backup-store/s3-access.js';
+import { createObjectStore } from '../activities/backup-store/s3-objects.js';
 import { JOB_PATIENCE } from '../activities/backup-store/s3-retry.js';
 import { takeBase } from '../activities/backup-store/take-base.js';
 import type { TakeBaseOptions } from '../activities/lib/backup-store.js';
@@ -20,7 +21,8 @@ async function main(): Promise<number> {
   return runAsJob(reporter, async () => {
     const spec = JSON.parse(await readFile(specPath, 'utf8')) as TakeBaseOptions;
     const { backups } = environmentOf(await loadConfig(configPath), environment);
-    const objects = await openObjects(backups, createSecretResolver(), JOB_PATIENCE);
+    const credentials = await readCredentials(backups, createSecretResolver());
+    const objects = createObjectStore(backups, credentials, JOB_PATIENCE);
     const password = spec.connection.password ?? process.env['PGPASSWORD'] ?? null;
     const options = { ...spec, connection: { ...spec.connection, password } };
     return takeBase(options, { objects, compression: compressionOf(backups.compression), reporter, programPath });

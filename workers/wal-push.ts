@@ -4,11 +4,11 @@
  */
 import { parseArgs } from 'node:util';
 
-import { openObjects } from '../activities/backup-store/s3-access.js';
+import { readCredentials } from '../activities/backup-store/s3-access.js';
+import { createSlimObjects } from '../activities/backup-store/s3-slim.js';
+import { readStoreConfig } from '../activities/backup-store/wal-push-config.js';
 import { pushWal } from '../activities/backup-store/wal-push.js';
-import { environmentOf } from '../activities/lib/environment-config.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
-import { loadConfig } from '../config/load.js';
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -20,9 +20,9 @@ async function main(): Promise<void> {
   if (config === undefined || environment === undefined || path === undefined || positionals.length > 1) {
     throw new Error('usage: wal-push --config FILE --environment NAME PATH');
   }
-  const { backups } = environmentOf(await loadConfig(config), environment);
-  const objects = await openObjects(backups, createSecretResolver());
-  await pushWal(objects, { path, walPrefix: backups.walPrefix, compression: backups.compression });
+  const store = await readStoreConfig(config, environment);
+  const objects = createSlimObjects(store, await readCredentials(store, createSecretResolver()));
+  await pushWal(objects, { path, walPrefix: store.walPrefix, compression: store.compression });
 }
 
 main().then(

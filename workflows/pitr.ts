@@ -96,7 +96,7 @@ async function recover(run: PitrRun, input: PitrInput, { plan, ref }: Planned): 
   const verified = await run.step('verify-sandbox', async () => {
     const result = await host.verifySandbox({ ref, plan });
     run.view.evidence = result.checks;
-    if (!result.ok && input.promote) requireGood(run, result);
+    if (input.promote) requireGood(run, result);
     return result;
   });
   run.view.measured.rtoSeconds = secondsSince(run.view.startedAt, nowIso());

@@ -26,7 +26,7 @@ export async function promote(input: PromoteInput): Promise<PromotionResult> {
     const approved = approvalOfParent(input);
     const checked = await check(run, input, approved === null);
     await approve(run, checked, input, approved !== null);
-    const change = { input, context, plan: checked.plan, apps: appsOf(checked) };
+    const change = { input, context, plan: checked.plan, apps: appsOf(checked), byParent: approved !== null };
     const switched = await replaceProduction(run, change);
     return settleProduction(run, change, switched);
   });

@@ -20,7 +20,7 @@ import { onHost } from './lib/activity-proxies.js';
 import { readFailure } from './lib/failures.js';
 import { rawUpdate, readPayload } from './lib/raw-payload.js';
 import { createRecorder, type Recorder } from './lib/recorder.js';
-import { DESCRIPTIONS, type CommandOutcome } from './messages.js';
+import { DESCRIPTIONS, discardUpdate, type CommandOutcome } from './messages.js';
 
 export type SandboxKeeperResult =
   { outcome: 'discarded'; result: DiscardSandboxResult } | { outcome: 'not-ours-any-more'; state: SandboxState };
@@ -36,7 +36,7 @@ export async function sandboxKeeper(input: SandboxKeeperInput): Promise<SandboxK
   const recorder = createRecorder(input.ref.environment, workflowId, runId);
   const signs = { discard: false, look: false };
   setHandler(
-    rawUpdate<CommandOutcome>('discard'),
+    rawUpdate(discardUpdate),
     (raw): CommandOutcome => {
       const { by, reason, problem } = readCommand(readPayload(raw), false);
       if (problem !== null) return { accepted: false, why: problem };

@@ -89,7 +89,7 @@ export async function listBases(objects: ObjectStore): Promise<BaseHeader[]> {
 }
 
 /** The header of one base; NotFound when it is not there (or not complete), BackupCorrupt when it cannot be understood. */
-export async function readBaseHeader(objects: ObjectStore, id: string): Promise<BaseHeader> {
+export async function readBaseHeader(objects: Pick<ObjectStore, 'get'>, id: string): Promise<BaseHeader> {
   const key = baseKeys(id).header;
   const text = (await objects.get(key)).toString('utf8');
   return parseBaseHeader(text, id);

@@ -25,7 +25,7 @@ export async function encodeIndex(index: BaseIndex): Promise<Buffer> {
 }
 
 /** Fetches and verifies the index of a base. BackupCorrupt when it is not the one that the header names. */
-export async function readBaseIndex(objects: ObjectStore, header: BaseHeader): Promise<BaseIndex> {
+export async function readBaseIndex(objects: Pick<ObjectStore, 'get'>, header: BaseHeader): Promise<BaseIndex> {
   const stored = await objects.get(baseKeys(header.id).index);
   if (createHash('sha256').update(stored).digest('hex') !== header.sha256s.index) {
     throw stepFailure('BackupCorrupt', `index of base ${header.id} differs from the checksum in its header`);

@@ -85,6 +85,11 @@ async function decodeZstd(data: Buffer, limitBytes: number): Promise<Buffer> {
   const { ZSTDDecoder } = await import('zstddec');
   const decoder = new ZSTDDecoder();
   await decoder.init();
-  const raw = decoder.decode(data, limitBytes + 1);
-  return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  // The decoder wants to know how much memory to reserve; segments of more than 64 MiB are rare.
+  for (const roomBytes of new Set([Math.min(limitBytes + 1, 64 * 1024 * 1024), limitBytes + 1])) {
+    const raw = decoder.decode(data, roomBytes);
+    // Its errors come out as a result of no bytes.
+    if (raw.length > 0) return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  }
+  throw new Error(`is no whole zstandard stream of at most ${String(limitBytes)} bytes`);
 }

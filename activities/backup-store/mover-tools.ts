@@ -3,10 +3,10 @@ import type { JobReporter } from './base-job.js';
 import type { BufferPool } from './chunk-buffers.js';
 import type { ChunkPool } from './chunk-pool.js';
 import type { MoverProgress } from './mover-progress.js';
-import type { ObjectStore } from './s3-objects.js';
+import type { SlimObjects } from './s3-slim.js';
 
 export type MoverDeps = {
-  objects: ObjectStore;
+  objects: SlimObjects;
   walPrefix: string;
   reporter: JobReporter;
   /** This program's own file: the chunk threads run it too. */

@@ -50,9 +50,10 @@ export async function findBoundary(
     if ((found.kept !== null || from === 0) && (found.dropped !== null || end === last)) {
       return end === last ? { ...found, readToEnd: true } : countRest(reader, run, isDropped, found);
     }
+    const width = known.dropped - known.kept;
     if (found.kept !== null) known.kept = indexOf(run, found.kept, reader);
     if (found.dropped !== null) known.dropped = indexOf(run, found.dropped, reader);
-    size = nextSize(look, size, found, known);
+    size = nextSize(look, size, width, known);
     center = nextCenter(look, from, found, known);
   }
 }
@@ -65,11 +66,14 @@ function rangeAround(center: number, size: number, known: Known): { from: number
   return { from, to: Math.min(known.dropped, from + size - 1) };
 }
 
-/** Segments without any commit tell nothing: look at more of them. What is few enough is read as a whole. */
-function nextSize(look: number, size: number, found: FoundBoundary, known: Known): number {
-  if (known.dropped - known.kept < LOOK) return LOOK;
-  if (found.kept === null && found.dropped === null) return size * 2;
-  return look + 1 < GUESSED_LOOKS ? LOOK : 1;
+/**
+ * A look that told nothing new (segments without a commit) is widened until it does, or spans all that is between the known ones. What is few
+ * enough is read as a whole.
+ */
+function nextSize(look: number, size: number, width: number, known: Known): number {
+  const left = known.dropped - known.kept;
+  if (left >= width) return size * 2;
+  return left < LOOK || look + 1 < GUESSED_LOOKS ? LOOK : 1;
 }
 
 /** Next to the first look, because the guess is rarely far off; then halfway. */
@@ -99,7 +103,7 @@ async function countRest(
 }
 
 /** Reads consecutive segments once and folds their COMMITs. */
-export async function readBoundary(
+async function readBoundary(
   reader: WalReader,
   segments: readonly ArchiveSegment[],
   isDropped: IsDropped,

@@ -49,7 +49,7 @@ function endOfReplay({ base, boundary, stop }: FetchInput): { at: Lsn; end: Lsn 
 
 /**
  * The timeline on which the stop point lies. When that is an ancestor of production's, recovery runs on the ancestor: told to follow the newer one, a
- * server that stops before the switch would write a history file that says it had been on both. Only when the last segment exists
+ * server that stops before the switch writes a history file with both, the later one ending before it begins (seen with 18.6). Only when the last segment exists
  * in the newer timeline's copy alone is the newer one followed.
  */
 function recoveryTimeline(archive: Archive, at: Lsn, end: Lsn): number {

@@ -44,7 +44,7 @@ export async function resolveTarget(context: StoreContext, input: ResolveTargetI
   await refuseUnreached(archive, input, aim, found);
   const boundary = { kept: pointOf(found.kept, archive), dropped: pointOf(found.dropped, archive) };
   const base = chooseBase(usable, input, aim.run, boundary.dropped);
-  if (base === null) throw refuse.beforeWindow(input, endedAt(oldest.header));
+  if (base === null) throw await beforeBases(archive, input, oldest, aim.run);
   const stop = stopFor(input, base, boundary);
   const { header } = base;
   return {
@@ -109,6 +109,17 @@ async function refuseUnreached(
   const isKnown = last !== null && target.value <= last.time;
   if (isKnown || (knownUntil !== undefined && target.value <= endedAt(knownUntil.header))) return;
   throw behindRun(archive, input, await readHoles(archive), aim.run, last);
+}
+
+/** No base of the stretch ended early enough: the target lies before all bases, or behind a hole and before the next base. */
+async function beforeBases(
+  archive: Archive,
+  input: ResolveTargetInput,
+  oldest: JudgedBase,
+  run: number,
+): Promise<Error> {
+  if (oldest.run >= run) return refuse.beforeWindow(input, endedAt(oldest.header));
+  return behindRun(archive, input, await readHoles(archive), run - 1, null);
 }
 
 /** For a time only bases that had ended by then, although a later one without a commit in between would hold the same. */

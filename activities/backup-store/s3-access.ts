@@ -1,17 +1,15 @@
-/** From the config of an environment to its store's objects. */
+/** From the config of an environment to the credentials of its store. */
 import type { StoreConfig } from '../../config/schema.js';
-import { createObjectStore, type ObjectStore } from './s3-objects.js';
-import type { Patience } from './s3-retry.js';
+import type { S3Credentials } from './s3-client.js';
 
-/** Opens the bucket of a store; the credentials are resolved now and live in the client only. */
-export async function openObjects(
-  config: StoreConfig,
+/** The credentials of a store. They are resolved now and live in a client only. */
+export async function readCredentials(
+  config: Pick<StoreConfig, 'accessKeyId' | 'secretAccessKey'>,
   resolveSecret: (reference: string) => Promise<string>,
-  patience?: Patience,
-): Promise<ObjectStore> {
+): Promise<S3Credentials> {
   const [accessKeyId, secretAccessKey] = await Promise.all([
     resolveSecret(config.accessKeyId),
     resolveSecret(config.secretAccessKey),
   ]);
-  return createObjectStore(config, { accessKeyId, secretAccessKey }, patience);
+  return { accessKeyId, secretAccessKey };
 }

@@ -62,15 +62,15 @@ function guardTimes(sent: http.ClientRequest): void {
     sent.destroy(Object.assign(new Error(what), { name: 'TimeoutError' }));
   };
   sent.setTimeout(SILENCE_TIMEOUT_MS, giveUp(`no answer for ${String(SILENCE_TIMEOUT_MS / 1000)} s`));
-  const timer = setTimeout(giveUp('the connection was not accepted'), CONNECT_TIMEOUT_MS);
   sent.once('socket', (socket) => {
-    if (!socket.connecting) clearTimeout(timer);
-    socket.once('connect', () => {
+    // A connection that was kept open is there already.
+    if (!socket.connecting) return;
+    const timer = setTimeout(giveUp('the connection was not accepted'), CONNECT_TIMEOUT_MS);
+    const stop = (): void => {
       clearTimeout(timer);
-    });
-  });
-  sent.once('close', () => {
-    clearTimeout(timer);
+    };
+    socket.once('connect', stop);
+    socket.once('close', stop);
   });
 }
 

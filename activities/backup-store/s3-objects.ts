@@ -74,6 +74,11 @@ async function listAll({ client, location, place, patience }: Access, prefix: st
     ).catch((error: unknown) => {
       throw s3Failure(error, place, `list ${prefix}`);
     });
+    // A proxy's login page is parsed as a listing without anything in it.
+    const isCut = page.IsTruncated === true && page.NextContinuationToken === undefined;
+    if (page.IsTruncated === undefined || isCut) {
+      throw s3Failure(new Error('not a whole listing'), place, `list ${prefix}`);
+    }
     for (const item of page.Contents ?? []) {
       if (item.Key === undefined) continue;
       found.push({
@@ -82,7 +87,7 @@ async function listAll({ client, location, place, patience }: Access, prefix: st
         lastModified: (item.LastModified ?? new Date(0)).toISOString(),
       });
     }
-    token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+    token = page.IsTruncated ? page.NextContinuationToken : undefined;
   } while (token !== undefined);
   return found;
 }

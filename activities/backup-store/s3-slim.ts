@@ -47,7 +47,10 @@ async function list({ send, prefix, place, patience }: Access, wanted: string): 
     ).catch((error: unknown) => {
       throw s3Failure(error, place, `list ${wanted}`);
     });
-    if (!page.includes('<ListBucketResult')) throw s3Failure(new Error('not a listing'), place, `list ${wanted}`);
+    token = field(page, 'IsTruncated') === 'true' ? field(page, 'NextContinuationToken') : null;
+    if (!page.includes('<ListBucketResult') || token === '') {
+      throw s3Failure(new Error('not a whole listing'), place, `list ${wanted}`);
+    }
     for (const [, item = ''] of page.matchAll(/<Contents>([\s\S]*?)<\/Contents>/g)) {
       found.push({
         key: field(item, 'Key').slice(prefix.length),
@@ -55,7 +58,6 @@ async function list({ send, prefix, place, patience }: Access, wanted: string): 
         lastModified: new Date(field(item, 'LastModified')).toISOString(),
       });
     }
-    token = field(page, 'IsTruncated') === 'true' ? field(page, 'NextContinuationToken') : null;
   } while (token !== null);
   return found;
 }

@@ -9,8 +9,8 @@ import type { ProgramPaths } from '../lib/deps.js';
 import { listBases } from './base-catalog.js';
 import { lastCommit } from './last-commit.js';
 import { resolveTarget } from './resolve-target.js';
-import { openObjects } from './s3-access.js';
-import type { ObjectStore } from './s3-objects.js';
+import { readCredentials } from './s3-access.js';
+import { createObjectStore, type ObjectStore } from './s3-objects.js';
 import { parseWalObjectName } from './wal-archive.js';
 import { computeWindow } from './window.js';
 
@@ -26,7 +26,7 @@ const ABANDONED_PREFIX = 'abandoned/';
 /** The store of an environment. Throws CredentialsRefused when a secret cannot be read; the bucket itself is not asked yet. */
 export async function createS3Store(input: S3StoreInput): Promise<BackupStore> {
   const { config, environment, program } = input;
-  const objects = await openObjects(config, input.resolveSecret);
+  const objects = createObjectStore(config, await readCredentials(config, input.resolveSecret));
   const context = { objects, walPrefix: config.walPrefix };
   const programArgs = (name: string, specPath: string): string[] => [
     programFile(program.distDir, name),

@@ -31,7 +31,7 @@ export function parseWalObjectName(fileName: string): { name: string; compressio
  * All WAL files of the archive, sorted by name; objects with other names are ignored. When one file lies there in several
  * compressions, the plain one is named first and only once.
  */
-export async function listWalFiles(objects: ObjectStore, walPrefix: string): Promise<WalFile[]> {
+export async function listWalFiles(objects: Pick<ObjectStore, 'list'>, walPrefix: string): Promise<WalFile[]> {
   const byName = new Map<string, WalFile>();
   for (const { key, bytes, lastModified } of await objects.list(walPrefix)) {
     const parsed = parseWalObjectName(key.slice(walPrefix.length));
@@ -47,7 +47,11 @@ export async function listWalFiles(objects: ObjectStore, walPrefix: string): Pro
  * The content of one file, decompressed. A segment that is not exactly one segment long, or does not start with a WAL page, is
  * WalCorrupt. `walSegmentBytes` is taken from the segment's own header when it is not given.
  */
-export async function readWalFile(objects: ObjectStore, file: WalFile, walSegmentBytes?: number): Promise<Buffer> {
+export async function readWalFile(
+  objects: Pick<ObjectStore, 'get'>,
+  file: WalFile,
+  walSegmentBytes?: number,
+): Promise<Buffer> {
   const stored = await objects.get(file.key);
   return unpackWalFile(stored, file, walSegmentBytes);
 }

@@ -56,7 +56,7 @@ export function problemOfSegment(segment: Buffer, expected: ExpectedSegment): st
 export function problemOfFirstPage(page: Buffer, expected: ExpectedSegment): string | null {
   const { name, segmentBytes } = expected;
   const header = readWalPageHeader(page);
-  const parsed = parseSegmentName(name, segmentBytes);
+  const parsed = header === null ? null : parseSegmentName(name, header.segmentBytes);
   if (header === null || parsed === null) return `${name} does not start with a wal page`;
   if (header.segmentBytes !== segmentBytes) return `${name} belongs to a cluster with another wal segment size`;
   const start = segmentStart(parsed.number, segmentBytes);

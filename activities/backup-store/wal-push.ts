@@ -8,7 +8,7 @@ import { basename } from 'node:path';
 
 import { stepFailure } from '../lib/failure.js';
 import { compress, compressionOf, decompress, endingOf, type ConfiguredCompression } from './codec.js';
-import type { ObjectStore } from './s3-objects.js';
+import type { SlimObjects } from './s3-slim.js';
 import { parseWalObjectName, type WalFile } from './wal-archive.js';
 import { problemOfSegment, readWalPageHeader } from './wal-page.js';
 
@@ -26,7 +26,7 @@ const ROUNDS = 3;
  * Archives `push.path` under its own name. Throws PreconditionFailed when the archive has another content under that name (or the file
  * is no WAL), StoreUnavailable and its like when the store did not say that it has it.
  */
-export async function pushWal(objects: ObjectStore, push: WalPush): Promise<WalPushResult> {
+export async function pushWal(objects: SlimObjects, push: WalPush): Promise<WalPushResult> {
   const name = basename(push.path);
   const parsed = parseWalObjectName(name);
   if (parsed?.compression !== 'none') throw stepFailure('BadUsage', `${name} is not the name of a wal file`);
@@ -70,7 +70,7 @@ function refuseForeign(name: string, raw: Buffer): void {
 }
 
 /** The object that holds `name` in any compression. */
-async function findArchived(objects: ObjectStore, walPrefix: string, name: string): Promise<WalFile | null> {
+async function findArchived(objects: SlimObjects, walPrefix: string, name: string): Promise<WalFile | null> {
   for (const { key, bytes, lastModified } of await objects.list(walPrefix + name)) {
     const parsed = parseWalObjectName(key.slice(walPrefix.length));
     if (parsed?.name === name) return { ...parsed, key, bytes, archivedAt: lastModified };
@@ -78,7 +78,7 @@ async function findArchived(objects: ObjectStore, walPrefix: string, name: strin
   return null;
 }
 
-async function compareArchived(objects: ObjectStore, present: WalFile, raw: Buffer): Promise<WalPushResult> {
+async function compareArchived(objects: SlimObjects, present: WalFile, raw: Buffer): Promise<WalPushResult> {
   const stored = await objects.get(present.key);
   const same = await decompress(stored, present.compression, LARGEST_BYTES).then(
     (archived) => archived.equals(raw),

@@ -5,7 +5,7 @@
 import type { TransactionPoint } from '../../shared/contracts/plan.js';
 import { formatLsn, lsnToBigInt, type Lsn } from '../../shared/lsn.js';
 
-export type RecordKind = 'commit' | 'abort' | 'restore-point' | 'running-xacts' | 'switch' | 'other';
+type RecordKind = 'commit' | 'abort' | 'restore-point' | 'running-xacts' | 'switch' | 'other';
 
 /** `detailsAt` is where the text behind the operation's name starts. */
 export type WalRecord = { kind: RecordKind; line: string; detailsAt: number };

@@ -3,6 +3,7 @@
  * What an attempt does follows from the files alone: attach, read the result, or start it (again).
  */
 import { readFile, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:os';
 import path from 'node:path';
 
 import { currentActivity, pauseFor, readCancellation } from '../lib/cancellation.js';
@@ -43,7 +44,11 @@ async function runJob(dir: string, spec: JobSpec, options: RunJobOptions, log: L
   const starter = createStarter(dir, spec, log);
   for (;;) {
     const state = await readJobState(dir);
-    if (state.kind === 'ended') return resultOf(dir, spec, state);
+    if (state.kind === 'ended' && !wasEndedFromOutside(state.code)) return resultOf(dir, spec, state);
+    if (state.kind === 'ended') {
+      await forgetJob(dir);
+      continue;
+    }
     if (state.kind !== 'running') await starter.start(state);
     else if (await options.until?.()) return runningResult(dir, spec, state.claim);
     const cancellation = readCancellation(activity);
@@ -54,6 +59,15 @@ async function runJob(dir: string, spec: JobSpec, options: RunJobOptions, log: L
     await reporter.beat(options.readProgress ?? (() => readProgressFile(dir)));
     await pauseFor(POLL_MS, activity);
   }
+}
+
+/**
+ * A host that shuts down ends every process with TERM, the kernel ends the largest one with KILL when memory runs out: neither says
+ * anything about the work, so the job counts as lost and is started again (HUP and INT likewise). Other signals are results: a crash.
+ */
+function wasEndedFromOutside(code: number): boolean {
+  const { SIGHUP, SIGINT, SIGKILL, SIGTERM } = constants.signals;
+  return [SIGHUP, SIGINT, SIGKILL, SIGTERM].includes(code - 128);
 }
 
 async function endAndForget(dir: string): Promise<void> {

@@ -32,7 +32,7 @@ export function nodeOnHost(environment: EnvironmentConfig, host: string): NodeCo
  * The node that the config lists first: the primary of a quiet day. It says nothing about who is primary now; that is read from
  * the servers. Used for places (where sandboxes go), never for a decision about data.
  */
-export function primaryNode(environment: EnvironmentConfig): NodeConfig {
+function primaryNode(environment: EnvironmentConfig): NodeConfig {
   const [first] = environment.nodes;
   if (first === undefined) throw stepFailure('ConfigInvalid', 'the environment has no nodes');
   return first;

@@ -6,7 +6,6 @@ import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { errorCodeOf } from '../../shared/error-code.js';
-import { minimalEnvironment, runProgram } from '../lib/exec.js';
 import { stepFailure } from '../lib/failure.js';
 import { classifyOpFailure, OP_HINTS } from './classify-op-failure.js';
 import { opReadArgs } from './commands.js';
@@ -88,10 +87,12 @@ async function readFromOp(
   options: SecretResolverOptions,
 ): Promise<string> {
   const program = options.op ?? env['PGR_OP'] ?? 'op';
+  // Loaded when it is needed: `wal-push`, which is started once per segment, resolves other references only.
+  const { minimalEnvironment, runProgram } = await import('../lib/exec.js');
   let delay = options.retryDelayMs ?? 1_000;
   for (let attempt = 1; ; attempt += 1) {
     const result = await runProgram(program, opReadArgs(reference), {
-      env: opEnvironment(env),
+      env: { ...minimalEnvironment(), ...opEnvironment(env) },
       timeoutMs: OP_TIMEOUT_MS,
     }).catch((cause: unknown) => {
       throw stepFailure('CredentialsRefused', `the secret ${reference} cannot be read: ${program} does not start`, {
@@ -120,7 +121,7 @@ function opEnvironment(env: Readonly<Record<string, string | undefined>>): Recor
       ? [[name, value] as const]
       : [],
   );
-  return { ...minimalEnvironment(), ...Object.fromEntries(own) };
+  return Object.fromEntries(own);
 }
 
 function requireValue(value: string, reference: string, hint: string): string {

@@ -3,7 +3,6 @@ import type { Command } from 'commander';
 import { sandboxKeeperIdFor, slugFor } from '../../shared/ids.js';
 import { PgrFailure } from '../../shared/pgr-failure.js';
 import { hasEnded } from '../../shared/run-state.js';
-import { isUnknownRun } from '../client-errors.js';
 import { sendCommand } from '../decide.js';
 import type { CliContext } from '../context.js';
 import { actorOf } from '../parse.js';
@@ -44,7 +43,7 @@ async function discard(context: CliContext, text: string, flags: DiscardFlags): 
   const keeper = sandboxKeeperIdFor(view.environment, slugFor(view.runId));
   await sendCommand(context, { run: keeper, runId: undefined }, 'discard', { by, reason: flags.reason ?? '' }).catch(
     (error: unknown) => {
-      if (!isUnknownRun(error)) throw error;
+      if (!(error instanceof PgrFailure && error.code === 'NotFound')) throw error;
       throw new PgrFailure('NotFound', `nobody keeps a sandbox of ${view.run}: it was dropped or promoted already`, {
         hint: 'there is nothing to do',
         next: [`pgr show ${name}`],

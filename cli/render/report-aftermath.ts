@@ -2,8 +2,9 @@
 import type { TransactionPoint } from '../../shared/contracts/plan.js';
 import type { PromotionResult } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
-import { codeSpan, escapeMarkdown } from '../../shared/markdown.js';
+import { codeSpan } from '../../shared/markdown.js';
 import { bodiesOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
+import { plainText } from './markdown.js';
 import { formatDuration, shellWord } from './text.js';
 
 type Entries = readonly RecordEntry[];
@@ -33,7 +34,7 @@ function givenUp({ commits, exact, seconds, until }: PromotionResult['lost']): s
 }
 
 function untilText(until: string | null): string {
-  return until === null ? '' : `, until ${escapeMarkdown(until)}`;
+  return until === null ? '' : `, until ${plainText(until)}`;
 }
 
 function boundaryLine(title: string, at: TransactionPoint | null): string[] {
@@ -41,7 +42,7 @@ function boundaryLine(title: string, at: TransactionPoint | null): string[] {
 }
 
 function point({ xid, lsn, time }: TransactionPoint): string {
-  return `${codeSpan(xid)} at ${escapeMarkdown(time)}, ${codeSpan(lsn)}`;
+  return `${codeSpan(xid)} at ${plainText(time)}, ${codeSpan(lsn)}`;
 }
 
 /** What was set aside and where; nothing of it is deleted by the run. */
@@ -54,7 +55,7 @@ export function keptCopies(entries: Entries, change: Entries | null): string[] {
   const sandbox =
     recovery?.outcome === 'kept'
       ? [
-          `- sandbox ${codeSpan(recovery.sandbox.url)} on ${escapeMarkdown(recovery.ref.host)}, kept until ${escapeMarkdown(recovery.sandbox.expiresAt)}`,
+          `- sandbox ${codeSpan(recovery.sandbox.url)} on ${plainText(recovery.ref.host)}, kept until ${plainText(recovery.sandbox.expiresAt)}`,
         ]
       : [];
   const lines = [...new Set([...kept, ...sandbox])];
@@ -79,7 +80,7 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
   if (promotion === null) return withoutPromotion(entries, run, view.environment);
   const from = promotion.recovery.boundary.kept?.time ?? 'the target';
   const until = promotion.lost.until ?? 'the promotion';
-  const gap = `${escapeMarkdown(from)} to ${escapeMarkdown(until)}`;
+  const gap = `${plainText(from)} to ${plainText(until)}`;
   return [
     '- [ ] Run the smoke queries of the application against the restored database.',
     `- [ ] Tell users: what they did from ${gap} is not there any more.`,
@@ -101,7 +102,7 @@ function withoutPromotion(entries: Entries, run: string, environment: string): s
   if (recovery?.outcome !== 'kept') return [`- [ ] ${codeSpan(`pgr check ${environment}`)}`];
   return [
     `- [ ] Make it production: ${codeSpan(`pgr promote ${environment} --from ${run}`)}`,
-    `- [ ] Or drop it: ${codeSpan(`pgr discard ${run}`)}; it is dropped by itself at ${escapeMarkdown(recovery.sandbox.expiresAt)}`,
+    `- [ ] Or drop it: ${codeSpan(`pgr discard ${run}`)}; it is dropped by itself at ${plainText(recovery.sandbox.expiresAt)}`,
   ];
 }
 

@@ -3,9 +3,10 @@
  * from outside is escaped. Pure.
  */
 import type { RecordEntry } from '../../shared/contracts/record.js';
-import { codeSpan, escapeMarkdown, markdownTable } from '../../shared/markdown.js';
+import { codeSpan } from '../../shared/markdown.js';
 import { bodiesOf, measuredOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
 import { describeEntry } from './entry.js';
+import { plainText, table } from './markdown.js';
 import { followUps, keptCopies, lostLines } from './report-aftermath.js';
 import { measuredText } from './run.js';
 import { formatDuration, formatTime, secondsBetweenIso } from './text.js';
@@ -45,8 +46,8 @@ function heading(entries: readonly RecordEntry[]): string {
   const view = viewFromRecord(entries);
   if (view === null) return '# Report';
   const target = view.plan?.target;
-  const to = target === undefined ? '' : ` to ${escapeMarkdown(target.value ?? target.kind)}`;
-  return `# ${escapeMarkdown(view.runbook)} of ${escapeMarkdown(view.environment)}${to}: ${view.status}`;
+  const to = target === undefined ? '' : ` to ${plainText(target.value ?? target.kind)}`;
+  return `# ${plainText(view.runbook)} of ${plainText(view.environment)}${to}: ${view.status}`;
 }
 
 function summary(entries: readonly RecordEntry[], change: readonly RecordEntry[] | null): string[] {
@@ -69,7 +70,7 @@ function summary(entries: readonly RecordEntry[], change: readonly RecordEntry[]
     ['RPO', durationOr(measured.rpoSeconds, 'not measured')],
   ];
   if (view.failure !== null) rows.push(['Last failure', `${view.failure.step}: ${view.failure.message}`]);
-  return [markdownTable(['', ''], rows)];
+  return [table(['', ''], rows)];
 }
 
 function durationOr(seconds: number | undefined, otherwise: string): string {
@@ -79,7 +80,7 @@ function durationOr(seconds: number | undefined, otherwise: string): string {
 function planLines(entries: readonly RecordEntry[]): string[] {
   const plan = viewFromRecord(entries)?.plan;
   if (plan === null || plan === undefined) return ['No plan was made.'];
-  return [...plan.summary.map((line) => `- ${escapeMarkdown(line)}`), `- plan hash ${codeSpan(plan.hash)}`];
+  return [...plan.summary.map((line) => `- ${plainText(line)}`), `- plan hash ${codeSpan(plan.hash)}`];
 }
 
 function timeline(records: readonly (readonly RecordEntry[])[]): string[] {
@@ -88,7 +89,7 @@ function timeline(records: readonly (readonly RecordEntry[])[]): string[] {
   const rows = entries
     .filter(({ body }) => body.kind !== 'gate-reminder')
     .map(({ at, run, body }) => [formatTime(at), ...(several ? [run] : []), body.kind, describeEntry(body)]);
-  return [markdownTable(['Time', ...(several ? ['Run'] : []), 'Entry', 'What'], rows)];
+  return [table(['Time', ...(several ? ['Run'] : []), 'Entry', 'What'], rows)];
 }
 
 function evidence(entries: readonly RecordEntry[]): string[] {
@@ -102,7 +103,7 @@ function evidence(entries: readonly RecordEntry[]): string[] {
     expected,
     note === undefined ? actual : `${actual} (${note})`,
   ]);
-  return [markdownTable(['', 'Check', 'Expected', 'Found'], rows)];
+  return [table(['', 'Check', 'Expected', 'Found'], rows)];
 }
 
 function rowCounts(entries: readonly RecordEntry[]): string[] {
@@ -116,7 +117,7 @@ function rowCounts(entries: readonly RecordEntry[]): string[] {
       production === null ? 'unknown' : String(production),
       production === null ? 'unknown' : String(sandbox - production),
     ]);
-  return [markdownTable(['Table', 'Sandbox', 'Production', 'Difference'], rows)];
+  return [table(['Table', 'Sandbox', 'Production', 'Difference'], rows)];
 }
 
 function approvals(records: readonly (readonly RecordEntry[])[]): string[] {
@@ -131,7 +132,7 @@ function approvals(records: readonly (readonly RecordEntry[])[]): string[] {
     body.counted ? 'counted' : `refused: ${body.why ?? 'no reason given'}`,
     body.comment,
   ]);
-  return [markdownTable(['Time', 'Gate', 'Decision', 'By', 'Identity', 'Outcome', 'Comment'], rows)];
+  return [table(['Time', 'Gate', 'Decision', 'By', 'Identity', 'Outcome', 'Comment'], rows)];
 }
 
 function recordLines(records: readonly (readonly RecordEntry[])[]): string[] {

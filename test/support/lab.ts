@@ -31,6 +31,7 @@ export type LabStatus = {
 };
 
 export class TestLab {
+  static readonly #open = new Set<TestLab>();
   readonly #workers: ChildProcess[] = [];
 
   private constructor(
@@ -42,6 +43,7 @@ export class TestLab {
   static async up(): Promise<TestLab> {
     const parent = await mkdtemp(path.join(tmpdir(), 'pgr-lab-test-'));
     const lab = new TestLab(path.join(parent, 'lab'), parent);
+    TestLab.#open.add(lab);
     const result = await lab.pgr(['lab', 'up'], { timeoutMs: 240_000 });
     if (result.exitCode !== 0) {
       const log = await readFile(path.join(lab.dir, 'worker.log'), 'utf8').catch(() => '');
@@ -106,16 +108,13 @@ export class TestLab {
     describe: (value: T) => string,
   ): Promise<T> {
     const deadline = Date.now() + timeoutMs;
-    let seen = 'nothing';
     for (;;) {
-      try {
-        const value = await read();
-        if (holds(value)) return value;
-        seen = describe(value);
-      } catch (error) {
-        seen = error instanceof Error ? error.message : String(error);
-      }
-      if (Date.now() > deadline) throw new Error(`waited ${String(timeoutMs)} ms in vain; last: ${seen}`);
+      const seen = await read().then(
+        (value) => ({ value, held: holds(value), text: describe(value) }),
+        (error: unknown) => ({ held: false as const, text: error instanceof Error ? error.message : String(error) }),
+      );
+      if (seen.held) return seen.value;
+      if (Date.now() > deadline) throw new Error(`waited ${String(timeoutMs)} ms in vain; last: ${seen.text}`);
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
   }
@@ -173,7 +172,13 @@ export class TestLab {
     for (const worker of (await this.status()).workers) await this.kill(worker.pid);
   }
 
+  /** For afterAll: also a lab whose `up` failed half-way is taken down. */
+  static async destroyAll(): Promise<void> {
+    for (const lab of [...TestLab.#open]) await lab.destroy();
+  }
+
   async destroy(): Promise<void> {
+    TestLab.#open.delete(this);
     for (const worker of this.#workers) {
       if (worker.exitCode !== null || worker.signalCode !== null) continue;
       const gone = once(worker, 'exit');

@@ -171,13 +171,11 @@ async function finishScene(
     deps,
     store,
     systemIdentifier,
-    step: (node, runId) => ({
-      environment: 'lab',
-      node,
-      run: 'lab/change',
-      runId,
-      expect: { systemIdentifier, dataDir: (node === 'dallas' ? dallas : chicago)?.dataDir ?? '', host: node },
-    }),
+    step: (node, runId) => {
+      const dataDir = (node === 'dallas' ? dallas : chicago)?.dataDir ?? '';
+      socketDirs.push(socketDirFor(dataDir, runId));
+      return { environment: 'lab', node, run: 'lab/change', runId, expect: { systemIdentifier, dataDir, host: node } };
+    },
     makeSandbox: (name) => makeSandbox(scene, baseDir, name, socketDirs),
     async destroy() {
       scenes.delete(scene);

@@ -23,7 +23,7 @@ const KEYWORD = 2;
 const POLL_MS = 25;
 const DEADLINE_MS = 30_000;
 
-export type WorkerSet = { stop(): Promise<void> };
+type WorkerSet = { stop(): Promise<void> };
 
 export type WorkflowEnv = {
   env: TestWorkflowEnvironment;
@@ -227,9 +227,14 @@ export async function failureOf(
   throw new Error(`run ${handle.workflowId} ended well`);
 }
 
-/** Saves the history for test/replay when PGR_SAVE_HISTORIES is set. */
+/** Saves the history for test/replay when PGR_SAVE_HISTORIES is set, without what belongs to this machine (paths, process ids). */
 export async function saveHistory(handle: WorkflowHandle, name: string): Promise<void> {
   if (process.env['PGR_SAVE_HISTORIES'] === undefined) return;
   const file = join(process.cwd(), 'test', 'replay', 'histories', `${name}.json`);
-  await writeFile(file, `${historyToJSON(await handle.fetchHistory())}\n`);
+  const history = JSON.parse(historyToJSON(await handle.fetchHistory())) as unknown;
+  const text = JSON.stringify(history, (key, value: unknown) => {
+    if (key === 'stackTrace') return undefined;
+    return key === 'identity' ? 'worker' : value;
+  });
+  await writeFile(file, `${text}\n`);
 }

@@ -220,6 +220,26 @@ test('a cancel request from the Web UI is an abort: what was changed is put back
   expect(scenario.names().slice(before)).toEqual(STOP_NEW);
 });
 
+test('a decision that arrives while a cancelled run puts things back is refused and does not disturb it', async () => {
+  const scenario = env.scenario().fail('verifyWrites', broken());
+  let goOn = (): void => undefined;
+  const held = new Promise<void>((resolve) => (goOn = resolve));
+  scenario.on('swapOut', async (_input, usual) => {
+    await held;
+    return usual();
+  });
+  const handle = await startPromote(scenario);
+  await approveWhenAsked(handle);
+  await untilStatus(handle, 'needs-attention');
+  await handle.cancel();
+  await until(handle, ({ undo }) => undo?.at(-1)?.id === 'swap-out');
+  await handle.signal('approve', { gate: 'promote', code: 'ABCDEF', by: 'ben' });
+  await until(handle, ({ decisions }) => decisions.some(({ why }) => why?.startsWith('closed') === true));
+  goOn();
+  await expect(failureOf(handle)).resolves.toMatchObject({ type: 'RunAborted' });
+  expect(scenario.names().slice(-5)).toEqual(RETURN_OLD);
+});
+
 test('retry, skip and abort of a run that does not need attention are refused, and the refusal is in the record', async () => {
   const scenario = env.scenario();
   const handle = await startPromote(scenario);

@@ -46,9 +46,12 @@ const onHostQueue = (host: string): ActivityOptions => ({
 type WorkClass = 'quick' | 'replay' | 'transfer';
 
 const CLASSES: Record<WorkClass, ActivityOptions> = {
-  /** Reads, renames, stops of applications: seconds; one that takes five minutes hangs. */
+  /** Reads of a few files and renames: seconds; one that takes five minutes hangs. */
   quick: { startToCloseTimeout: '5 minutes' },
-  /** Work of a server (replay, crash recovery, checkpoints, checks of every page): its time follows the data, a day is the largest seen. */
+  /**
+   * Work whose time follows the data (replay, crash recovery, checkpoints, reading WAL, flushing a cluster to disk, stopping an application
+   * with the limit that its config gives): a day is more than any of them needs.
+   */
   replay: { startToCloseTimeout: '24 hours' },
   /** Jobs that move a whole cluster: a multi-terabyte base over a slow line takes days; attempts attach to the job that goes on. */
   transfer: { startToCloseTimeout: '72 hours' },
@@ -56,9 +59,9 @@ const CLASSES: Record<WorkClass, ActivityOptions> = {
 
 const CLASS_OF: Record<keyof HostActivities, WorkClass> = {
   pingHost: 'quick',
-  readWindow: 'quick',
-  checkEnvironment: 'quick',
-  planRecovery: 'quick',
+  readWindow: 'replay',
+  checkEnvironment: 'replay',
+  planRecovery: 'replay',
   prepareSandbox: 'quick',
   restoreBase: 'transfer',
   combineIncrementals: 'transfer',
@@ -67,19 +70,19 @@ const CLASS_OF: Record<keyof HostActivities, WorkClass> = {
   readSandbox: 'quick',
   discardSandbox: 'replay',
   planPromotion: 'quick',
-  stopApp: 'quick',
-  startApp: 'quick',
+  stopApp: 'replay',
+  startApp: 'replay',
   captureTail: 'replay',
   fenceNode: 'replay',
   startNode: 'replay',
   keepOldData: 'quick',
   returnOldData: 'quick',
-  swapIn: 'quick',
+  swapIn: 'replay',
   swapOut: 'quick',
   endRecovery: 'replay',
   rebaseline: 'transfer',
   rebuildStandby: 'transfer',
-  finishPromotion: 'quick',
+  finishPromotion: 'replay',
   planUndo: 'quick',
   takeBase: 'transfer',
 };

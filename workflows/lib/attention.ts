@@ -2,11 +2,11 @@
 import { CancellationScope, condition, setHandler } from '@temporalio/workflow';
 
 import { readCommand } from '../../shared/gate-policy.js';
-import { DESCRIPTIONS, type CommandOutcome } from '../messages.js';
+import { abortUpdate, DESCRIPTIONS, retryUpdate, skipUpdate, type CommandOutcome } from '../messages.js';
 import { pingOf } from './activity-proxies.js';
 import type { Engine } from './engine.js';
 import { readFailure, runFailure, type FailureFacts } from './failures.js';
-import { rawUpdate, readPayload } from './raw-payload.js';
+import { rawUpdate, readPayload, shielded } from './raw-payload.js';
 
 export type Choice = 'retry' | 'skip';
 type Command = Choice | 'abort';
@@ -14,7 +14,11 @@ type Command = Choice | 'abort';
 type Phase = 'forward' | 'final' | 'ended';
 export type Abort = { by: string; reason: string };
 
-const COMMANDS: readonly Command[] = ['retry', 'skip', 'abort'];
+const COMMANDS = [
+  ['retry', retryUpdate],
+  ['skip', skipUpdate],
+  ['abort', abortUpdate],
+] as const;
 
 export class Attention {
   abort: Abort | null = null;
@@ -26,8 +30,8 @@ export class Attention {
 
   constructor(engine: Engine) {
     this.#engine = engine;
-    for (const command of COMMANDS) {
-      setHandler(rawUpdate<CommandOutcome>(command), (raw) => this.#command(command, readPayload(raw)), {
+    for (const [command, update] of COMMANDS) {
+      setHandler(rawUpdate(update), (raw) => shielded(() => this.#command(command, readPayload(raw))), {
         description: DESCRIPTIONS[command],
       });
     }
@@ -105,7 +109,7 @@ export class Attention {
     const why = read.problem ?? this.#take(command, read);
     if (why === null) return { accepted: true, why };
     this.#engine.push({ kind: 'note', text: `${command} by ${read.by} refused: ${why}` });
-    await this.#engine.flush();
+    await this.#engine.flushSoon();
     return { accepted: false, why };
   }
 

@@ -12,8 +12,10 @@ export type Engine = {
   publish(): void;
   /** Adds an entry to the record; it is written with the next {@link Engine.mustRecord} or {@link Engine.flush}. */
   push(body: RecordEntryBody): void;
-  /** Writes what waits, as well as it can: a record that is down must not hold up an answer to a person for ever. */
+  /** Begins to write what waits; what cannot be written waits for the next {@link Engine.mustRecord}. Never throws. */
   flush(): Promise<void>;
+  /** The same for an answer to a person: a record that is down does not hold it up for longer than they wait. */
+  flushSoon(): Promise<void>;
   /** Adds an entry and returns only when it is written; parks at `step` until then. Throws when the run is aborted meanwhile. */
   mustRecord(body: RecordEntryBody, step: string): Promise<void>;
   /** Tells people, without waiting for it. */

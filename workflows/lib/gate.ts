@@ -19,15 +19,20 @@ import {
   type ReadDecision,
 } from '../../shared/gate-policy.js';
 import { closeGate, noteDecision, openGate } from '../../shared/run-state.js';
-import { DESCRIPTIONS } from '../messages.js';
+import { approveSignal, decideUpdate, DESCRIPTIONS, rejectSignal } from '../messages.js';
 import { orchestrator } from './activity-proxies.js';
 import { nowIso, secondsSince } from './clock.js';
 import type { Engine } from './engine.js';
 import { readFailure, runFailure } from './failures.js';
-import { rawSignal, rawUpdate, readPayload } from './raw-payload.js';
+import { rawSignal, rawUpdate, readPayload, shielded } from './raw-payload.js';
 
 export type GateRequest = { gate: string; planHash: string; evidence: EvidenceCheck[]; policy: GatePolicy };
 type Entry = 'update' | 'signal';
+
+const SIGNALS = [
+  ['approve', approveSignal],
+  ['reject', rejectSignal],
+] as const;
 
 /** Who may decide before a gate was ever opened does not matter: nothing counts then. */
 const NO_POLICY: GatePolicy = {
@@ -173,15 +178,17 @@ export class Gates {
 
   #listen(): void {
     setHandler(
-      rawUpdate<DecisionOutcome>('decide'),
-      (raw) => this.#decide('update', readDecision(readPayload(raw), null)),
-      { description: DESCRIPTIONS.decide },
+      rawUpdate(decideUpdate),
+      (raw) => shielded(() => this.#decide('update', readDecision(readPayload(raw), null))),
+      {
+        description: DESCRIPTIONS.decide,
+      },
     );
-    for (const name of ['approve', 'reject'] as const) {
+    for (const [name, signal] of SIGNALS) {
       setHandler(
-        rawSignal(name),
+        rawSignal(signal),
         async (raw) => {
-          await this.#decide('signal', readDecision(readPayload(raw), name));
+          await shielded(() => this.#decide('signal', readDecision(readPayload(raw), name)));
         },
         { description: DESCRIPTIONS[name] },
       );
@@ -193,7 +200,7 @@ export class Gates {
     const outcome = this.#turn.then(() => this.#judge(entry, decision));
     this.#turn = outcome.catch(() => undefined);
     const judged = await outcome;
-    await this.#engine.flush();
+    await this.#engine.flushSoon();
     return judged;
   }
 

@@ -8,7 +8,14 @@ import { startApps, stopApps } from './apps.js';
 import { eachNode, nodeInput, type NodeContext } from './nodes.js';
 import type { Run } from './run.js';
 
-export type Change = { input: PromoteInput; context: NodeContext; plan: PromotionPlan; apps: AppFacts[] };
+export type Change = {
+  input: PromoteInput;
+  context: NodeContext;
+  plan: PromotionPlan;
+  apps: AppFacts[];
+  /** True when the recovery that made the sandbox runs this as its child. */
+  byParent: boolean;
+};
 export type Switched = { tail: CaptureTailResult; timeline: number; writeOutageMs: number };
 
 /** Steps stop-apps to verify-writes. */

@@ -36,7 +36,8 @@ export async function settleProduction(
   const rebuilt = await rebuildStandbys(run, change);
   return run.step('report', async () => {
     await onHost(input.ref.host).finishPromotion({ ref: input.ref });
-    await tellKeeper(input.ref);
+    // A sandbox that goes from its recovery straight into production never had a keeper.
+    if (!change.byParent) await tellKeeper(input.ref);
     return {
       outcome: 'promoted' as const,
       run: context.run,

@@ -2,18 +2,24 @@
  * Handlers take their argument undecoded. A payload in an encoding that the SDK does not know (the Web UI offers json/protobuf) would
  * otherwise throw while the signal is delivered, before any handler, and block the run's workflow task for ever.
  */
-import { defaultPayloadConverter, rawValueTypeInfo, type RawValue } from '@temporalio/common';
-import { defineSignal, defineUpdate } from '@temporalio/workflow';
+import {
+  defaultPayloadConverter,
+  rawValueTypeInfo,
+  type RawValue,
+  type SignalDefinition,
+  type UpdateDefinition,
+} from '@temporalio/common';
+import { CancellationScope, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 const typeInfo = { inputTypes: [rawValueTypeInfo] };
 
-/** The update of that name, taking whatever arrives. */
-export function rawUpdate<Result>(name: string) {
+/** The same update, taking whatever arrives. */
+export function rawUpdate<Result, Args extends unknown[]>({ name }: UpdateDefinition<Result, Args>) {
   return defineUpdate<Result, [RawValue | undefined]>(name, { typeInfo });
 }
 
-/** The signal of that name, taking whatever arrives. */
-export function rawSignal(name: string) {
+/** The same signal, taking whatever arrives. */
+export function rawSignal<Args extends unknown[]>({ name }: SignalDefinition<Args>) {
   return defineSignal<[RawValue | undefined]>(name, { typeInfo });
 }
 
@@ -25,4 +31,12 @@ export function readPayload(raw: RawValue | undefined): unknown {
   } catch {
     return 'a payload that cannot be read';
   }
+}
+
+/**
+ * The body of a handler. Handlers run in the scope of the workflow: once that is asked to cancel, any wait in them would throw, and a
+ * signal handler that throws fails the whole run, in the middle of putting things back.
+ */
+export function shielded<T>(body: () => Promise<T>): Promise<T> {
+  return CancellationScope.nonCancellable(body);
 }

@@ -22,6 +22,9 @@ import { Gates, type GateRequest } from './gate.js';
 import { createRecorder, type Recorder } from './recorder.js';
 import { UndoStack, type Undo } from './undo-stack.js';
 
+/** The command line waits 45 s for an answer; half of that is left to the server and a signature check. */
+const ANSWER_WITHIN = '20 seconds';
+
 export type StepOptions<T> = {
   /** Registered before the work begins. */
   undo?: Undo;
@@ -29,14 +32,6 @@ export type StepOptions<T> = {
   whenSkipped?: () => T;
   /** Failures that end the run at once instead of parking it: nothing was begun, and the same call can only fail again. */
   refusals?: readonly FailureType[];
-};
-
-/** How a run ends other than well; the status is what `pgr show` says. */
-export type RunEnd = {
-  status: Exclude<RunStatus, 'completed' | 'aborted'>;
-  type: FailureType;
-  message: string;
-  result: unknown;
 };
 
 export class Run<StepId extends string> {
@@ -214,6 +209,14 @@ export class Run<StepId extends string> {
         this.#recorder.push(body);
       },
       flush: () => this.#recorder.flush().catch(() => undefined),
+      flushSoon: async () => {
+        let ended = false;
+        void this.#recorder
+          .flush()
+          .catch(() => undefined)
+          .finally(() => (ended = true));
+        await condition(() => ended, ANSWER_WITHIN, { summary: 'writing the record' });
+      },
       mustRecord: async (body, step) => {
         this.#recorder.push(body);
         await this.#writeOrPark(step);

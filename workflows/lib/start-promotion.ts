@@ -66,6 +66,8 @@ async function startChildRun(run: Run<PitrStep>, { input, ref, plan, evidence }:
       parentClosePolicy: 'ABANDON',
       cancellationType: 'WAIT_CANCELLATION_COMPLETED',
       staticSummary: runSummary('promote', environment, requestedBy),
+      // As the command line gives it to the runs that it starts: lists show it.
+      memo: { environment, requestedBy, reason },
     });
   } catch (error) {
     if (!isAlreadyRunning(error)) throw error;

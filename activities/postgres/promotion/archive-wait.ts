@@ -3,7 +3,6 @@ import type pg from 'pg';
 
 import { lsnToBigInt, parseLsn, type Lsn } from '../../../shared/lsn.js';
 import { segmentName } from '../../../shared/timeline.js';
-import { currentActivity, throwIfCancelled } from '../../lib/cancellation.js';
 import type { BackupStore } from '../../lib/backup-store.js';
 import { stepFailure } from '../../lib/failure.js';
 import { pollUntil } from '../../lib/poll.js';
@@ -13,7 +12,8 @@ import { pollUntil } from '../../lib/poll.js';
  * spans a retry; a backlog that shrinks is waited for however long it takes.
  */
 const STALL_MS = 90_000;
-const LOOK_EVERY_MS = 100;
+const LOOK_EVERY_MS = 50;
+const STORE_LOOK_EVERY_MS = 1_000;
 
 export type Archiver = {
   lastArchived: string | null;
@@ -47,21 +47,23 @@ export async function waitUntilArchived(
 ): Promise<void> {
   let archiver = await readArchiver(client);
   let deadline = Date.now() + stallMs;
-  const arrived = await pollUntil<true>(
+  // The server's counters say when a look into the store is worth it, but they may have been reset: so one look a second in any case.
+  let nextLook = 0;
+  await pollUntil<true>(
     async () => {
       const now = await readArchiver(client);
-      if (now.archivedCount > archiver.archivedCount) deadline = Date.now() + stallMs;
-      const mayBeThere = now.archivedCount > archiver.archivedCount || now.lastArchived === name;
+      const moved = now.archivedCount !== archiver.archivedCount;
       archiver = now;
-      currentActivity()?.heartbeat();
-      throwIfCancelled();
-      if ((mayBeThere || Date.now() >= deadline) && (await store.walPresence(name)) === 'found') return true;
-      if (Date.now() >= deadline) throw archiveStalled(name, now, stallMs);
+      if (moved) deadline = Date.now() + stallMs;
+      if (moved || Date.now() >= nextLook) {
+        nextLook = Date.now() + STORE_LOOK_EVERY_MS;
+        if ((await store.walPresence(name)) === 'found') return true;
+      }
+      if (Date.now() >= deadline) throw archiveStalled(name, archiver, stallMs);
       return null;
     },
     { timeoutMs: Number.MAX_SAFE_INTEGER, everyMs: LOOK_EVERY_MS },
   );
-  if (arrived === null) throw archiveStalled(name, archiver, stallMs);
 }
 
 function archiveStalled(name: string, archiver: Archiver, stallMs: number): Error {

@@ -6,7 +6,7 @@ import { checkOf } from './evidence.js';
 import { clusterName } from './settings.js';
 
 /** Settings that must be as they are; read from the running server, not from what it was told. */
-export function isolationWanted(sandbox: string, dataDir: string): Record<string, string> {
+function isolationWanted(sandbox: string, dataDir: string): Record<string, string> {
   return {
     archive_mode: 'off',
     primary_conninfo: '',

@@ -4,8 +4,8 @@ import type pg from 'pg';
 import { sqlStateOf } from '../../lib/database.js';
 import { reasonOf } from './evidence.js';
 
-export type CountedTable = { table: string; rows: number };
-export type UncountedTable = { table: string; why: string; locked: boolean };
+type CountedTable = { table: string; rows: number };
+type UncountedTable = { table: string; why: string; locked: boolean };
 export type RowCounts = { counted: CountedTable[]; uncounted: UncountedTable[] };
 
 type TableRow = { table: string; oid: string; persistence: string };

@@ -51,13 +51,17 @@ function pausedElsewhere(place: SandboxPlace, lsn: Lsn, lines: readonly string[]
   });
 }
 
+const SHUTDOWN_REQUEST = /received (fast|smart|immediate) shutdown request/;
+
 async function endedFailure(place: SandboxPlace, plan: RecoveryPlan): Promise<Error> {
   const lines = await readLogSinceStart(place.serverLog);
   const found = findFailure(lines);
   const last = lines.slice(-4).map(textOf).join(' | ');
   const wanted = plan.stop.kind === 'lsn' ? plan.stop.lsn : 'the end of the base';
-  if (found === null)
-    return stepFailure('RecoveryStopped', `the server of the sandbox ended before ${wanted}: ${last}`);
+  // Stopped from outside (a host going down, an operator, a kill): nothing is wrong with the recovery, the next attempt starts it again.
+  if (found === null || lines.some((line) => SHUTDOWN_REQUEST.test(line))) {
+    return stepFailure('DatabaseUnavailable', `the server of the sandbox was stopped before ${wanted}: ${last}`);
+  }
   return stepFailure(found.type, `${found.message} (wanted ${wanted}; log: ${last})`, {
     ...(found.hint === null ? {} : { hint: found.hint }),
   });

@@ -9,6 +9,7 @@ import { pauseFor, throwIfCancelled } from '../../lib/cancellation.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { runJobOrFail } from '../../lib/exec-job.js';
 import { stepFailure } from '../../lib/failure.js';
+import { faultPoint } from '../../lib/fault-points.js';
 import { createProgressReporter } from '../../lib/heartbeat.js';
 import type { JobProgress } from '../../lib/job-runner.js';
 import { ownerOf, pathExists, replaceFile } from '../data-directory.js';
@@ -22,6 +23,7 @@ import { startSandbox } from './sandbox-server.js';
 import { textOf } from './server-log.js';
 
 const POLL_MS = 20;
+const FAULT_REPLAY_STARTED = 'replay-wal:started';
 
 type Deps = Pick<ActivityDeps, 'config' | 'jobs' | 'store' | 'program'>;
 
@@ -32,6 +34,7 @@ export function createReplayWal(deps: Deps) {
     refuseUnlessThrowaway(place, await requireMarker(place));
     const startedMs = Date.now();
     const marker = await startSandbox(deps.config, place, plan);
+    faultPoint(FAULT_REPLAY_STARTED);
     const watch = watchReplay(place, marker);
     try {
       const reached = await followReplay(deps, { place, plan, watch });

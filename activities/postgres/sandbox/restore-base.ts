@@ -8,12 +8,15 @@ import path from 'node:path';
 import type { RestoreBaseResult, SandboxStepInput } from '../../../shared/contracts/sandbox.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { runJobOrFail } from '../../lib/exec-job.js';
+import { faultPoint } from '../../lib/fault-points.js';
 import type { JobResult } from '../../lib/job-runner.js';
 import { pathExists } from '../data-directory.js';
 import { baseDoneFile, prepareFetchJob } from './fetch-job.js';
 import { refuseNearData } from './guard.js';
 import { changeMarker, refuseUnlessThrowaway, requireMarker } from './marker.js';
 import { placeOf } from './place.js';
+
+const FAULT_TRANSFER_RUNNING = 'restore-base:transferring';
 
 /** Throws what the mover found: BackupCorrupt, WalCorrupt, StoreUnavailable, CredentialsRefused, SpaceMissing … */
 export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | 'store' | 'program'>) {
@@ -23,7 +26,12 @@ export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | '
     await refuseNearData(deps.config, place.dir);
     const job = await prepareFetchJob(deps, place, plan);
     const doneFile = baseDoneFile(deps.jobs.directory(job.id));
-    const result = await runJobOrFail(deps.jobs, job, { until: () => pathExists(doneFile) });
+    const result = await runJobOrFail(deps.jobs, job, {
+      until: () => {
+        faultPoint(FAULT_TRANSFER_RUNNING);
+        return pathExists(doneFile);
+      },
+    });
     const marker = await requireMarker(place);
     if (marker.state === 'prepared') await changeMarker(place, { state: 'restored' });
     return restoreResult(

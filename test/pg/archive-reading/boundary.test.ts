@@ -50,8 +50,8 @@ describe.each(majors)('boundary of a target, %s', (_name, binDir) => {
     expect(client).toHaveLength(1);
     await cluster
       .query(`do $$ begin insert into t values (3, 'x'); raise exception '%', pg_current_xact_id()::xid; end $$`)
-      .catch((error: Error) => {
-        rolledBack = error.message;
+      .catch((error: unknown) => {
+        rolledBack = error instanceof Error ? error.message : '';
       });
     // A savepoint writes under an id of its own.
     await cluster.query(
@@ -59,13 +59,19 @@ describe.each(majors)('boundary of a target, %s', (_name, binDir) => {
     );
     const [inner] = await cluster.query<{ xmin: string }>('select xmin::text from t where id = 5');
     subtransaction = inner!.xmin;
-    facts['outer'] = { xid: (await cluster.query<{ x: string }>('select xmin::text x from t where id = 4'))[0]!.x, after: '' };
+    facts['outer'] = {
+      xid: (await cluster.query<{ x: string }>('select xmin::text x from t where id = 4'))[0]!.x,
+      after: '',
+    };
     await cluster.query(`select pg_create_restore_point('before the change')`);
     await switchWal(archive);
     facts['third'] = await commit(cluster, `insert into t values (6, 'third')`);
     lsns['afterThird'] = await currentLsn(cluster);
     await cluster.query(`begin; insert into t values (7, 'two-phase'); prepare transaction 'p1'`);
-    facts['prepared'] = { xid: (await cluster.query<{ x: string }>(`select transaction::text x from pg_prepared_xacts`))[0]!.x, after: '' };
+    facts['prepared'] = {
+      xid: (await cluster.query<{ x: string }>(`select transaction::text x from pg_prepared_xacts`))[0]!.x,
+      after: '',
+    };
     facts['fourth'] = await commit(cluster, `insert into t values (8, 'fourth')`);
     await cluster.query(`commit prepared 'p1'`);
     await cluster.query('truncate t');

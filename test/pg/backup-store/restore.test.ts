@@ -117,7 +117,7 @@ async function countAfterReplay(dataDir: string, spool: string): Promise<number>
   const server = run(path.join(source.binDir, 'postgres'), ['-D', dataDir, ...settings], { ...owner, cwd: '/' });
   const ended = server.then(
     () => 'ended',
-    (error: { stderr?: string }) => error.stderr ?? String(error),
+    (error: unknown) => (error as { stderr?: string }).stderr ?? 'did not start',
   );
   try {
     const deadline = Date.now() + 60_000;

@@ -1,0 +1,82 @@
+/** The archive and the backups: without them there is nothing to recover from. */
+import type { NodeConfig } from '../../../config/schema.js';
+import type { WindowResult } from '../../../shared/contracts/plan.js';
+import type { EvidenceCheck } from '../../../shared/contracts/sandbox.js';
+import { compareTimestamps, secondsBetween } from '../../../shared/target-time.js';
+import type { ActivityDeps } from '../../lib/deps.js';
+import { connectNode } from '../connection.js';
+import { readArchiver, readArchiveSettings } from '../promotion/archive-wait.js';
+import { archivingProblem } from '../promotion/production-settings.js';
+import { createReadWindow } from '../read-window.js';
+import { age, attempt, row } from './check-row.js';
+
+/** A daily base that is late by a quarter of a day is one that did not happen. */
+const BASE_AGE_LIMIT_SECONDS = 30 * 3_600;
+/** Complete segments that wait: more than this and the archive does not keep up. */
+const BACKLOG_LIMIT = 8;
+
+/** The archiver of the primary. */
+export async function checkArchiver(
+  deps: ActivityDeps,
+  environment: string,
+  primary: NodeConfig,
+): Promise<EvidenceCheck[]> {
+  return attempt('archiver', 'archives', () =>
+    connectNode(deps, environment, primary.name, {}, async (client) => {
+      const problem = archivingProblem(await readArchiveSettings(client));
+      const archiver = await readArchiver(client);
+      const { rows } = await client.query<{ waiting: number }>(
+        `select count(*)::int as waiting from pg_ls_archive_statusdir() where name like '%.ready'`,
+      );
+      const waiting = rows[0]?.waiting ?? -1;
+      const last = archiver.lastArchived ?? 'nothing yet';
+      const failing = `failing at ${archiver.lastFailed ?? 'an unknown file'} (${String(archiver.failedCount)} failures)`;
+      return [
+        row('archiving', 'on, with a command that keeps the file', problem ?? 'on', problem === null),
+        row(
+          'archiver',
+          'last attempt succeeded',
+          archiver.failing ? failing : `last: ${last}`,
+          !archiver.failing && archiver.lastArchived !== null,
+        ),
+        row(
+          'archive-backlog',
+          `at most ${String(BACKLOG_LIMIT)} files wait`,
+          String(waiting),
+          waiting >= 0 && waiting <= BACKLOG_LIMIT,
+        ),
+      ];
+    }),
+  );
+}
+
+/** What the store says of itself, and the window that it reaches. `now` is UTC in the normal form. */
+export async function checkStore(deps: ActivityDeps, environment: string, now: string): Promise<EvidenceCheck[]> {
+  const own = await attempt('store', 'reachable', async () => (await deps.store(environment)).check());
+  const reach = await attempt('window', 'not empty', async () =>
+    windowRows(await createReadWindow(deps)({ environment }), now),
+  );
+  return [...own, ...reach];
+}
+
+/** Rows about a window. Pure. */
+export function windowRows(window: WindowResult, now: string): EvidenceCheck[] {
+  const usable = window.bases.filter((base) => base.usable).sort((a, b) => compareTimestamps(a.endedAt, b.endedAt));
+  const newest = usable.at(-1);
+  const seconds = newest === undefined ? null : secondsBetween(newest.endedAt, now);
+  const span = window.earliest === null || window.latest === null ? 'empty' : `${window.earliest} to ${window.latest}`;
+  const baseAge = newest === undefined || seconds === null ? 'there is none' : `${newest.id}, ${age(seconds)} old`;
+  const holes = window.holes.map((hole) => `${hole.from} to ${hole.to} (${hole.firstMissing})`);
+  const last = window.lastCommit === null ? 'none' : window.lastCommit.time;
+  return [
+    row('window', 'not empty', span, window.earliest !== null && window.latest !== null),
+    row(
+      'base-age',
+      `newest usable base below ${age(BASE_AGE_LIMIT_SECONDS)}`,
+      baseAge,
+      seconds !== null && seconds < BASE_AGE_LIMIT_SECONDS,
+    ),
+    row('wal-continuity', 'no hole', holes.length === 0 ? 'no hole' : holes.join('; '), holes.length === 0),
+    row('last-archived-commit', 'there is one', last, window.lastCommit !== null),
+  ];
+}

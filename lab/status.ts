@@ -1,0 +1,121 @@
+/** `pgr lab status`: what there is and whether it runs. Reads only, takes no lock. */
+import { readPostmaster } from '../activities/postgres/postmaster.js';
+import { findWriter } from './app-control.js';
+import { openLab } from './open.js';
+import { queryNode } from './node-query.js';
+import {
+  LAB_APP_USER,
+  LAB_BUCKET,
+  LAB_DATABASE,
+  LAB_NAMESPACE,
+  LAB_SUPERUSER,
+  NODES,
+  type LabPaths,
+  type NodeName,
+} from './paths.js';
+import { findRunning } from './process.js';
+import { s3Endpoint, temporalUi, writeUrl } from './recovery-config.js';
+import { s3Signature } from './s3.js';
+import { readSecret } from './secrets.js';
+import { requireState, type LabState } from './state.js';
+import { temporalSignature } from './temporal.js';
+import { workerSignature } from './worker.js';
+
+export type NodeStatus = {
+  name: NodeName;
+  /** With the superuser's password: it is a lab. */
+  url: string;
+  port: number;
+  dataDir: string;
+  pid: number | null;
+  role: 'primary' | 'standby' | 'down' | 'unknown';
+};
+
+export type LabStatus = {
+  dir: string;
+  realDir: string;
+  state: 'up' | 'partly' | 'down';
+  config: string;
+  temporal: { address: string; ui: string; namespace: string; pid: number | null };
+  s3: { endpoint: string; bucket: string; accessKeyId: string; secretAccessKey: string; pid: number | null };
+  nodes: NodeStatus[];
+  /** As the application writes: with its password. */
+  write: { url: string };
+  workers: { role: 'all'; pid: number | null }[];
+  writer: { pid: number | null };
+  tools: { temporal: string; postgresBin: string; weed: string };
+};
+
+/** Reads everything anew. Throws NotFound when there is no lab. */
+export async function labStatus(dir: string): Promise<LabStatus> {
+  const { location, paths } = await openLab(dir);
+  const state = await requireState(paths);
+  const pidOf = async (
+    recorded: LabState['processes'][keyof LabState['processes']],
+    signature: string[],
+  ): Promise<number | null> => (await findRunning(recorded, signature))?.pid ?? null;
+  const [temporalPid, s3Pid, workerPid, writer, nodes] = await Promise.all([
+    pidOf(state.processes.temporal, temporalSignature(paths)),
+    pidOf(state.processes.s3, s3Signature(paths)),
+    pidOf(state.processes.worker, workerSignature(paths)),
+    findWriter(paths),
+    Promise.all(NODES.map((node) => nodeStatus(paths, state, node))),
+  ]);
+  const pids = [temporalPid, s3Pid, workerPid, ...nodes.map(({ pid }) => pid)];
+  return {
+    dir: location.shownDir,
+    realDir: location.realDir,
+    state: summarise(pids),
+    config: paths.config,
+    temporal: { ...temporalAddress(state), pid: temporalPid },
+    s3: { endpoint: s3Endpoint(state.ports), bucket: LAB_BUCKET, ...(await s3Keys(paths)), pid: s3Pid },
+    nodes,
+    write: { url: writeUrl(state.ports, `${LAB_APP_USER}:${await readSecret(paths, 'shop')}`) },
+    workers: [{ role: 'all', pid: workerPid }],
+    writer: { pid: writer?.pid ?? null },
+    tools: { temporal: state.tools.temporal.path, postgresBin: state.tools.postgres.path, weed: state.tools.weed.path },
+  };
+}
+
+/** Up: all of it. The writer does not count: a recovery stops it on purpose. */
+export function summarise(pids: readonly (number | null)[]): LabStatus['state'] {
+  const running = pids.filter((pid) => pid !== null).length;
+  if (running === 0) return 'down';
+  return running === pids.length ? 'up' : 'partly';
+}
+
+function temporalAddress({ ports }: LabState): { address: string; ui: string; namespace: string } {
+  return { address: `127.0.0.1:${ports.temporal}`, ui: temporalUi(ports), namespace: LAB_NAMESPACE };
+}
+
+async function s3Keys(paths: LabPaths): Promise<{ accessKeyId: string; secretAccessKey: string }> {
+  const [accessKeyId, secretAccessKey] = await Promise.all([
+    readSecret(paths, 's3-access-key-id'),
+    readSecret(paths, 's3-secret-access-key'),
+  ]);
+  return { accessKeyId, secretAccessKey };
+}
+
+async function nodeStatus(paths: LabPaths, state: LabState, node: NodeName): Promise<NodeStatus> {
+  const dataDir = paths.dataDir(node);
+  const port = state.ports[node];
+  const password = await readSecret(paths, 'postgres');
+  const postmaster = await readPostmaster(dataDir);
+  return {
+    name: node,
+    url: `postgresql://${LAB_SUPERUSER}:${password}@127.0.0.1:${port}/${LAB_DATABASE}`,
+    port,
+    dataDir,
+    pid: postmaster.state === 'running' ? postmaster.pid : null,
+    role: postmaster.state === 'stopped' ? 'down' : await readRole(paths, state, node),
+  };
+}
+
+async function readRole(paths: LabPaths, state: LabState, node: NodeName): Promise<NodeStatus['role']> {
+  try {
+    const [row] = await queryNode<{ standby: boolean }>(paths, state, node, 'select pg_is_in_recovery() as standby');
+    return row?.standby === true ? 'standby' : 'primary';
+  } catch {
+    return 'unknown';
+  }
+}

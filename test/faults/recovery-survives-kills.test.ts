@@ -1,0 +1,156 @@
+/**
+ * Scenario: a recovery with a promotion, disturbed in the worst moments by SIGKILL, on a whole lab.
+ * Verified each time: 1. the run completes; 2. the rows are back and the accident is not; 3. each step took effect once (one step-done
+ * entry per step in the record, one kept data directory, one new timeline); 4. the record verifies.
+ */
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { TestLab } from '../support/lab.js';
+
+jest.setTimeout(400_000);
+
+type Accident = { at: string; xid: string; lastGoodTime: string; rowsLost: number };
+type Entry = { body: { kind: string; step?: string } };
+
+let lab: TestLab;
+let scratch: string;
+
+beforeAll(async () => {
+  scratch = await mkdtemp(path.join(tmpdir(), 'pgr-faults-'));
+  lab = await TestLab.up();
+});
+
+afterAll(async () => {
+  await TestLab.destroyAll();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+async function orders(): Promise<number> {
+  const rows = await lab.query<{ n: string }>('select count(*) as n from orders');
+  return Number(rows[0]?.n);
+}
+
+async function timeline(): Promise<number> {
+  const rows = await lab.query<{ timeline_id: number }>('select timeline_id from pg_control_checkpoint()');
+  return rows[0]?.timeline_id ?? 0;
+}
+
+async function keptDirectories(): Promise<string[]> {
+  const dataDir = (await lab.status()).nodes[0]!.dataDir;
+  const names = await readdir(path.dirname(dataDir));
+  return names.filter((name) => name.startsWith(`${path.basename(dataDir)}.kept-`));
+}
+
+type Before = { orders: number; timeline: number; kept: string[]; accident: Accident; run: string };
+
+async function startRecovery(promote: boolean): Promise<Before> {
+  const counted = await orders();
+  const from = await timeline();
+  const kept = await keptDirectories();
+  const accident = await lab.json<Accident>(['lab', 'accident', 'delete-without-where']);
+  const args = [
+    'pitr',
+    'lab',
+    '--to',
+    accident.lastGoodTime,
+    '--reason',
+    'fault test',
+    ...(promote ? ['--promote'] : []),
+  ];
+  const { run } = await lab.json<{ run: string }>(args);
+  expect(typeof run).toBe('string');
+  return { orders: counted, timeline: from, kept, accident, run };
+}
+
+async function finish(before: Before): Promise<void> {
+  await lab.waitFor(before.run, ['waiting-approval']);
+  expect((await lab.approve(before.run)).exitCode).toBe(0);
+  await lab.waitFor(before.run, ['completed'], { timeoutMs: 240_000 });
+  await expectUndisturbed(before);
+}
+
+async function expectUndisturbed(before: Before): Promise<void> {
+  expect(await orders()).toBeGreaterThanOrEqual(before.orders);
+  expect(await timeline()).toBe(before.timeline + 1);
+  expect(await keptDirectories()).toHaveLength(before.kept.length + 1);
+  for (const run of [before.run, 'lab/change']) {
+    const exported = await lab.json<{ entries: Entry[] }>(['audit', 'export', run]);
+    const done = exported.entries.flatMap(({ body }) => (body.kind === 'step-done' ? [body.step ?? ''] : []));
+    expect(done.length).toBeGreaterThan(0);
+    expect(done).toEqual([...new Set(done)]);
+    expect((await lab.pgr(['audit', 'verify', run])).exitCode).toBe(0);
+  }
+}
+
+/** A worker that dies at the named place once; the one started after it goes on. */
+async function withArmedWorker(point: string, drive: () => Promise<Before>): Promise<void> {
+  await lab.stopOwnWorker();
+  const flag = path.join(scratch, point.replace(':', '-'));
+  const armed = await lab.startWorker({ PGR_FAULT: point, PGR_FAULT_FLAG: flag });
+  const before = await drive();
+  if (armed.exitCode === null && armed.signalCode === null) {
+    await lab.until(
+      () => Promise.resolve(armed.signalCode),
+      (signal) => signal === 'SIGKILL',
+      180_000,
+      () => `worker did not reach ${point}`,
+    );
+  }
+  expect((await stat(flag)).isFile()).toBe(true);
+  expect((await lab.pgr(['lab', 'up'], { timeoutMs: 120_000 })).exitCode).toBe(0);
+  if ((await lab.show(before.run)).status !== 'completed')
+    await lab.waitFor(before.run, ['completed', 'waiting-approval'], { timeoutMs: 240_000 });
+  if ((await lab.show(before.run)).status === 'waiting-approval') return finish(before);
+  await expectUndisturbed(before);
+}
+
+test('a worker killed while a gate is open changes nothing: the next one takes the decision', async () => {
+  const before = await startRecovery(true);
+  const { gate } = await lab.waitFor(before.run, ['waiting-approval']);
+  for (const worker of (await lab.status()).workers) await lab.kill(worker.pid);
+  expect((await lab.pgr(['lab', 'up'], { timeoutMs: 120_000 })).exitCode).toBe(0);
+  expect((await lab.show(before.run)).gate?.code).toBe(gate?.code);
+  await finish(before);
+});
+
+test.each(['restore-base:transferring', 'combined-before-rename', 'replay-wal:started'])(
+  'a worker killed at %s goes on with what is there',
+  async (point) => {
+    await withArmedWorker(point, () => startRecovery(true));
+  },
+);
+
+test.each([
+  'keep-old-data:after-rename',
+  'swap-in:after-rename',
+  'start-node:after-start',
+  'end-recovery:promoted',
+  'rebuild-standby:renamed',
+])('a worker killed at %s leaves a promotion that completes with each effect once', async (point) => {
+  await withArmedWorker(point, async () => {
+    const before = await startRecovery(true);
+    await lab.waitFor(before.run, ['waiting-approval']);
+    expect((await lab.approve(before.run)).exitCode).toBe(0);
+    return before;
+  });
+});
+
+test('a temporal server killed in the middle of a recovery comes back and the recovery goes on', async () => {
+  const before = await startRecovery(true);
+  await lab.kill((await lab.status()).temporal.pid);
+  expect((await lab.pgr(['lab', 'up'], { timeoutMs: 120_000 })).exitCode).toBe(0);
+  await finish(before);
+});
+
+test('everything killed at an open gate comes back with `lab up`, and the approval of the next day counts', async () => {
+  const before = await startRecovery(true);
+  await lab.waitFor(before.run, ['waiting-approval']);
+  const status = await lab.status();
+  const sandboxPid = (await lab.show(before.run)).sandbox;
+  expect(sandboxPid).not.toBeNull();
+  for (const { pid } of [...status.workers, status.temporal, status.s3, ...status.nodes]) await lab.kill(pid);
+  expect((await lab.pgr(['lab', 'up'], { timeoutMs: 240_000 })).exitCode).toBe(0);
+  await finish(before);
+});

@@ -1,0 +1,67 @@
+/**
+ * Scenario: the tables are the single source of plan, progress, docs and record.
+ * Verified: what each row promises: approval above every change, an undo or the reason why there is none, and a workflow that uses it.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { Runbook } from '../../shared/runbook.js';
+import { PITR } from '../../shared/runbooks/pitr.js';
+import { PROMOTE } from '../../shared/runbooks/promote.js';
+import { UNDO } from '../../shared/runbooks/undo.js';
+
+const RUNBOOKS: readonly Runbook[] = [PITR, PROMOTE, UNDO];
+
+/** All workflow sources of a runbook: its own file and what it alone uses below lib/. */
+function sourceOf(name: string): string {
+  const root = join(process.cwd(), 'workflows');
+  const lib = readdirSync(join(root, 'lib')).filter((file) => file.startsWith(`${name}-`));
+  return [join(root, `${name}.ts`), ...lib.map((file) => join(root, 'lib', file))]
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
+}
+
+test('every table in shared/runbooks is walked here', () => {
+  const files = readdirSync(join(process.cwd(), 'shared', 'runbooks')).map((file) => file.replace('.ts', ''));
+  expect(RUNBOOKS.map((runbook) => runbook.name).sort()).toEqual(files.sort());
+});
+
+describe.each(RUNBOOKS.map((runbook): [string, Runbook] => [runbook.name, runbook]))('%s', (name, runbook) => {
+  const source = sourceOf(name);
+  const ids = runbook.steps.map((step) => step.id);
+
+  test('has each id once, written as verb-noun', () => {
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const id of ids) expect(id).toMatch(/^[a-z]+(-[a-z]+)*$/);
+  });
+
+  test('has a gate above the first change, and no change in a gate row', () => {
+    const gate = runbook.steps.findIndex((step) => step.gate !== undefined);
+    const firstChange = runbook.steps.findIndex((step) => step.changes);
+    expect(gate).toBeGreaterThanOrEqual(0);
+    expect(firstChange).toBeGreaterThan(gate);
+    expect(runbook.steps.filter((step) => step.gate !== undefined && step.changes)).toEqual([]);
+  });
+
+  test.each(ids)('step %s is used by the workflow, once', (id) => {
+    expect(source.match(new RegExp(`\\.step\\(\\s*'${id}'`, 'g'))).toHaveLength(1);
+  });
+
+  test('goes through the steps in the order of the table', () => {
+    const wholeRunbook = source.match(/\.step\(\s*'[a-z-]+'/g)?.length;
+    expect(wholeRunbook).toBe(ids.length);
+  });
+
+  test.each(runbook.steps.filter((step) => step.changes))('$id names its undo or says why there is none', (step) => {
+    const undo = step.undo;
+    expect(undo).toBeDefined();
+    if (undo === undefined) return;
+    if ('none' in undo) expect(undo.none.length).toBeGreaterThan(10);
+    else expect(source).toContain(`step: '${undo.step}'`);
+  });
+
+  test('offers skip exactly where the table allows it', () => {
+    const skippable = runbook.steps.filter((step) => step.skippable === true).length;
+    expect(source.match(/whenSkipped:/g)?.length ?? 0).toBe(skippable);
+  });
+});

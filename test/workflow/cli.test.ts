@@ -1,0 +1,224 @@
+/**
+ * Scenario: the command line against a real Temporal server and the real workflows; activities are stubs.
+ * Verified: 1 a recovery from `pitr` over `approve` to `report`, with its exit codes; 2 refusals arrive as typed errors; 3 no worker and no
+ * server are told within seconds instead of a command that hangs.
+ */
+import { Worker } from '@temporalio/worker';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { connectRunClient } from '../../cli/client.js';
+import { runCli } from '../../cli/run-cli.js';
+import { parseConfig } from '../../config/load.js';
+import type { Config } from '../../config/schema.js';
+import type { RunView } from '../../shared/contracts/status.js';
+import { ORCHESTRATOR_QUEUE } from '../../shared/ids.js';
+import type { Scenario } from '../support/stub-activities.js';
+import { createWorkflowEnv, type WorkflowEnv } from '../support/workflow-env.js';
+
+jest.setTimeout(90_000);
+
+let env: WorkflowEnv;
+let scenario: Scenario;
+let worker: { stop(): Promise<void> };
+let dir: string;
+
+beforeAll(async () => {
+  env = await createWorkflowEnv();
+});
+afterAll(async () => {
+  await env.stop();
+});
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(os.tmpdir(), 'pgr-cli-workflow-'));
+  scenario = env.scenario();
+  worker = await startOrchestrator();
+});
+afterEach(async () => {
+  await worker.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function startOrchestrator(): Promise<{ stop(): Promise<void> }> {
+  const created = await Worker.create({
+    connection: env.env.nativeConnection,
+    namespace: env.env.namespace ?? 'default',
+    taskQueue: ORCHESTRATOR_QUEUE,
+    workflowBundle: { codePath: process.env['WF_BUNDLE'] ?? '' },
+    activities: env.stubs.orchestrator,
+    shutdownGraceTime: 100,
+  });
+  const running = created.run();
+  return {
+    async stop() {
+      if (created.getState() === 'RUNNING') created.shutdown();
+      await running;
+    },
+  };
+}
+
+function configText(address: string): string {
+  const { environment, hosts } = scenario;
+  return `
+version: 1
+temporal: { address: '${address}', namespace: default, ui: 'http://127.0.0.1:8233' }
+stateDir: /tmp/pgr-state
+record: { kind: directory, path: /tmp/pgr-records }
+environments:
+  ${environment}:
+    postgres: {}
+    nodes:
+      - { name: dallas, host: ${hosts.primary}, address: 127.0.0.1, port: 5432, dataDir: /d, binDir: /b, runtime: { kind: process } }
+    routing: { kind: multihost, url: 'postgresql://127.0.0.1:5432/shop?target_session_attrs=read-write' }
+    backups: { kind: s3, bucket: b, accessKeyId: 'env:A', secretAccessKey: 'env:B' }
+`;
+}
+
+type Result = { code: number; out: string; err: string; document: Record<string, unknown> };
+
+async function pgr(args: string[], address = env.env.address): Promise<Result> {
+  await writeFile(path.join(dir, 'recovery.yaml'), configText(address));
+  let out = '';
+  let err = '';
+  const code = await runCli([...args, '--json'], {
+    io: { out: (text) => (out += text), err: (text) => (err += text), isTty: false, columns: 80, color: false },
+    env: { HOME: dir, PGR_USER: 'ana' },
+    cwd: dir,
+    version: '0.0.0',
+    now: () => new Date(),
+    interrupted: new AbortController().signal,
+    sleep: (milliseconds) => sleep(Math.min(milliseconds, 50)),
+    connect: (config: Config) => connectRunClient(config),
+  });
+  return { code, out, err, document: JSON.parse(out === '' ? '{}' : out) as Record<string, unknown> };
+}
+
+const asView = ({ document }: Result): RunView => document as unknown as RunView;
+
+test('a recovery from pitr over approve to its report', async () => {
+  const name = scenario.environment;
+  scenario.on('readRecord', ({ run }) => {
+    const [id, runId = ''] = run.split('@');
+    const entries = scenario.record.filter((entry) => entry.run === id && entry.runId.startsWith(runId));
+    return Promise.resolve(entries.length === 0 ? { outcome: 'none' } : { outcome: 'found', entries });
+  });
+  const waiting = await pgr(['pitr', name, '--to', '2026-11-20T03:42:00Z', '--promote', '--reason', 'oops', '--wait']);
+  expect({ code: waiting.code, err: waiting.err.match(/^error.*/m) }).toEqual({ code: 7, err: null });
+  const { run, gate } = asView(waiting);
+  expect(run.startsWith(`${name}/pitr/`)).toBe(true);
+  expect(gate).toMatchObject({ name: 'promote', required: 1 });
+
+  const wrong = await pgr(['approve', run, 'promote', '--code', 'AAAAAA']);
+  expect(wrong).toMatchObject({ code: 6, document: { error: { code: 'DecisionRefused' } } });
+  const early = await pgr(['approve', run, 'undo', '--code', gate?.code ?? '']);
+  expect(early.code).toBe(6);
+  const promoted = await pgr(['promote', name, '--from', run]);
+  expect(promoted).toMatchObject({ code: 5, document: { error: { code: 'PreconditionFailed' } } });
+
+  const approved = await pgr(['approve', run.slice(0, -2), 'promote', '--code', gate?.code ?? '', '--by', 'bo']);
+  expect(approved).toMatchObject({ code: 0, document: { counted: true, by: 'bo' } });
+  let shown = await pgr(['show', run]);
+  while (['running', 'waiting-approval'].includes(asView(shown).status)) shown = await pgr(['show', run]);
+  expect(asView(shown).status).toBe('completed');
+  expect(asView(shown).steps.every(({ status }) => status === 'done')).toBe(true);
+
+  const runs = await pgr(['runs', name]);
+  const listed = runs.document['runs'] as { run: string; status: string; requestedBy: string }[];
+  expect(listed.find((one) => one.run === run)).toMatchObject({ status: 'completed', requestedBy: 'ana' });
+  expect(listed.find((one) => one.run === `${name}/change`)).toMatchObject({ status: 'completed' });
+
+  const report = await pgr(['report', run]);
+  expect(report.document['markdown']).toContain('refused: wrong code');
+  expect(report.document['markdown']).toContain('keep-old-data');
+  const exported = await pgr(['audit', 'export', run]);
+  await writeFile(path.join(dir, 'run.json'), exported.out);
+  expect(await pgr(['audit', 'verify', '--file', path.join(dir, 'run.json')])).toMatchObject({
+    code: 0,
+    document: { ok: true },
+  });
+
+  const undo = await pgr(['undo', run, '--wait']);
+  expect(undo.code).toBe(7);
+  const second = await pgr(['undo', run]);
+  expect(second).toMatchObject({
+    code: 5,
+    document: { error: { code: 'EnvironmentBusy', next: [`pgr watch ${name}/change`] } },
+  });
+  expect((second.document['error'] as { message: string }).message).toMatch(
+    /\(undo, waiting-approval, asked for by ana\) at step approve-undo/,
+  );
+  const rejected = await pgr(['reject', `${name}/change`, 'undo', '--code', asView(undo).gate?.code ?? '']);
+  expect(rejected.code).toBe(0);
+});
+
+test('a kept sandbox is promoted later, or discarded', async () => {
+  const name = scenario.environment;
+  const kept = await pgr(['pitr', name, '--to', 'latest', '--wait']);
+  expect(kept.code).toBe(0);
+  const { run } = asView(kept);
+  const later = await pgr(['promote', name, '--from', run, '--wait']);
+  expect(later.code).toBe(7);
+  expect((await pgr(['abort', `${name}/change`, '--reason', 'changed our mind'])).code).toBe(0);
+  expect((await pgr(['discard', run])).code).toBe(0);
+  const again = async (): Promise<Result> => pgr(['discard', run]);
+  let gone = await again();
+  for (let tries = 0; gone.code === 0 && tries < 100; tries += 1) gone = await again();
+  expect(gone).toMatchObject({ code: 3, document: { error: { code: 'NotFound' } } });
+});
+
+test('--plan answers and ends; a refusal of the plan is the exit code', async () => {
+  const name = scenario.environment;
+  const plan = await pgr(['pitr', name, '--to', 'latest', '--plan']);
+  expect(plan.code).toBe(0);
+  expect(asView(plan).plan).toMatchObject({ hash: expect.any(String) as string, boundary: { kept: { xid: '741' } } });
+  const { stepFailure } = await import('../../activities/lib/failure.js');
+  scenario.fail('planRecovery', stepFailure('TargetInHole', 'the target lies in a hole', { hint: 'go around' }), 99);
+  const refused = await pgr(['pitr', name, '--to', 'xid:7', '--plan']);
+  expect(refused).toMatchObject({
+    code: 5,
+    document: { error: { code: 'TargetInHole', message: 'the target lies in a hole', hint: 'go around' } },
+  });
+});
+
+test('window and check answer; a typed failure of theirs keeps its code and hint', async () => {
+  const name = scenario.environment;
+  expect((await pgr(['window', name])).code).toBe(0);
+  const { stepFailure } = await import('../../activities/lib/failure.js');
+  scenario.fail('readWindow', stepFailure('CredentialsRefused', 'the bucket refuses us', { hint: 'mend it' }), 99);
+  expect(await pgr(['window', name])).toMatchObject({
+    code: 4,
+    document: { error: { code: 'CredentialsRefused', message: 'the bucket refuses us', hint: 'mend it' } },
+  });
+});
+
+test('take-base waits for the base and shows it', async () => {
+  const base = await pgr(['take-base', scenario.environment, '--incremental', '--wait']);
+  expect(base).toMatchObject({ code: 0, document: { base: { kind: expect.any(String) as string } } });
+  const shown = await pgr(['show', base.document['run'] as string]);
+  expect(shown).toMatchObject({ code: 0, document: { runbook: 'take-base', status: 'completed' } });
+});
+
+test('a server that is not there is told at once, with what to do', async () => {
+  const before = Date.now();
+  const result = await pgr(['runs'], '127.0.0.1:1');
+  expect(result).toMatchObject({ code: 1, document: { error: { code: 'TemporalUnavailable' } } });
+  expect(Date.now() - before).toBeLessThan(3_000);
+});
+
+test('without a worker a command says so within its deadline, and the run is not lost', async () => {
+  const started = await pgr(['pitr', scenario.environment, '--to', 'latest', '--promote', '--wait']);
+  expect(started.code).toBe(7);
+  const { run, gate } = asView(started);
+  await worker.stop();
+  const shown = await pgr(['show', run]);
+  expect(shown).toMatchObject({ code: 5, document: { error: { code: 'HostUnreachable' } } });
+  expect((shown.document['error'] as { message: string }).message).toContain('no worker answers on queue orchestrator');
+  worker = await startOrchestrator();
+  expect((await pgr(['reject', run, 'promote', '--code', gate?.code ?? ''])).code).toBe(0);
+});
+
+test('the config that tests write is right', () => {
+  expect(() => parseConfig(configText('127.0.0.1:1'), 'test')).not.toThrow();
+});
