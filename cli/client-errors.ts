@@ -18,7 +18,7 @@ const UNAVAILABLE = 14;
 const UNAUTHENTICATED = 16;
 
 /** The gRPC code of an error or of one below it, null when there is none. */
-export function grpcCodeOf(error: unknown): number | null {
+function grpcCodeOf(error: unknown): number | null {
   for (let at: unknown = error; at instanceof Error; at = at.cause) if (isGrpcServiceError(at)) return at.code;
   return null;
 }

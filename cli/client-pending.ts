@@ -30,7 +30,7 @@ function heartbeatOf({ heartbeatDetails }: PendingInfo): unknown {
 }
 
 /** A job's progress, null when the value is none. */
-export function progressOf(value: unknown): ActivityProgress | null {
+function progressOf(value: unknown): ActivityProgress | null {
   if (typeof value !== 'object' || value === null) return null;
   const { done, total, unit, note } = value as Record<string, unknown>;
   if (typeof done !== 'number' || (unit !== 'bytes' && unit !== 'lsn')) return null;

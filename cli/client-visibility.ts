@@ -6,7 +6,7 @@ import { isUnknownRun } from './client-errors.js';
 import type { ListedRun } from './run-client.js';
 
 /** Workflows that are runs for people; reads (window, check, audit) and keepers are not listed. */
-export const RUN_TYPES = ['pitr', 'promote', 'undo', 'takeBase'] as const;
+const RUN_TYPES = ['pitr', 'promote', 'undo', 'takeBase'] as const;
 const LIMIT = 500;
 const SEARCH_ATTRIBUTES = ['PgrEnvironment', 'PgrStep', 'PgrStatus', 'PgrTarget'] as const;
 

@@ -17,6 +17,7 @@ import { connect } from 'node:net';
 import type { Config } from '../config/schema.js';
 import type { RunView } from '../shared/contracts/status.js';
 import { ORCHESTRATOR_QUEUE } from '../shared/ids.js';
+import { escapeMarkdown } from '../shared/markdown.js';
 import { PgrFailure } from '../shared/pgr-failure.js';
 import {
   clientFailure,
@@ -181,7 +182,8 @@ async function startRun(
         // The server is the lock: whoever has the id keeps it.
         workflowIdConflictPolicy: 'FAIL',
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        staticSummary: request.summary,
+        // The Web UI shows it as Markdown, raw HTML included; the name of a restore point could be anything.
+        staticSummary: escapeMarkdown(request.summary),
         memo: { environment: request.environment, requestedBy: request.requestedBy, reason: request.reason },
       }),
     );

@@ -3,7 +3,7 @@ import type { StepProgress, RunView } from '../shared/contracts/status.js';
 import type { FailureType } from '../shared/failures.js';
 
 /** Names of workflow functions (stored data). */
-export type WorkflowName = 'pitr' | 'promote' | 'undo' | 'takeBase' | 'window' | 'check' | 'audit';
+type WorkflowName = 'pitr' | 'promote' | 'undo' | 'takeBase' | 'window' | 'check' | 'audit';
 
 export type StartRequest = {
   workflow: WorkflowName;
@@ -35,7 +35,7 @@ export type ListedRun = {
   open: boolean;
 };
 
-export type UpdateRequest = { run: string; runId?: string; update: string; input: unknown };
+type UpdateRequest = { run: string; runId?: string; update: string; input: unknown };
 
 /** Progress of a pending activity, from its last heartbeat. */
 export type ActivityProgress = Pick<StepProgress, 'done' | 'unit'> & { total: number | null; note?: string };

@@ -5,7 +5,7 @@ import { SIGNATURE_NAMESPACE } from '../shared/contracts/decisions.js';
 import { PgrFailure } from '../shared/pgr-failure.js';
 
 /** `ssh-keygen -Y sign` (ssh-keygen(1)); the text comes on standard input, the signature on standard output. */
-export function signArgs(keyFile: string): string[] {
+function signArgs(keyFile: string): string[] {
   return ['-Y', 'sign', '-n', SIGNATURE_NAMESPACE, '-f', keyFile];
 }
 

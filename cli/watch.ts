@@ -82,7 +82,7 @@ async function lookOnce(read: () => Promise<RunFamily>): Promise<{ family: RunFa
 }
 
 /** Exit code when the wait is over, null while it goes on. */
-export function exitCodeOf(family: RunFamily, options: Pick<WaitOptions, 'stopForPerson'>): number | null {
+function exitCodeOf(family: RunFamily, options: Pick<WaitOptions, 'stopForPerson'>): number | null {
   const { view } = family;
   if (hasEnded(view.status)) return endCodeOf(family);
   if (!options.stopForPerson) return null;
@@ -92,7 +92,7 @@ export function exitCodeOf(family: RunFamily, options: Pick<WaitOptions, 'stopFo
 }
 
 /** 0 for a run that ended well; a run that a check refused has the exit code of that refusal, any other end is 1. */
-export function endCodeOf({ view }: RunFamily): number {
+function endCodeOf({ view }: RunFamily): number {
   if (view.status === 'completed') return EXIT.ok;
   const code = view.status === 'failed' ? view.failure?.code : undefined;
   if (!isFailureType(code)) return EXIT.failed;

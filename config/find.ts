@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import { PgrFailure } from '../shared/pgr-failure.js';
 
-export type FindConfigInput = {
+type FindConfigInput = {
   /** `--config FILE`. */
   explicit?: string | undefined;
   env: Readonly<Record<string, string | undefined>>;

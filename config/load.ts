@@ -8,7 +8,7 @@ import { describeIssues } from './problems.js';
 import { checkConfig } from './rules.js';
 import { configSchema, type Config } from './schema.js';
 
-export { findConfig, labDirOf, type FindConfigInput } from './find.js';
+export { findConfig } from './find.js';
 
 /** The validated config of a file. Throws ConfigInvalid (all problems in `problems`) or NotFound. */
 export async function loadConfig(file: string): Promise<Config> {

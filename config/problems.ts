@@ -12,7 +12,7 @@ export function describeIssues(issues: readonly Issue[], raw: unknown): Problem[
 }
 
 /** `environments.lab.nodes[1].port`; `(top)` for the whole document. */
-export function formatPath(path: readonly PropertyKey[]): string {
+function formatPath(path: readonly PropertyKey[]): string {
   const text = path.map((part) => (typeof part === 'number' ? `[${String(part)}]` : `.${String(part)}`)).join('');
   return text === '' ? '(top)' : text.replace(/^\./, '');
 }

@@ -16,7 +16,7 @@ export function checkConfig(config: Config): Problem[] {
 }
 
 /** Names, addresses and data directories belong to one node only: two nodes on one directory is one node destroyed. */
-export function checkNodes({ nodes }: Pick<EnvironmentConfig, 'nodes'>): Problem[] {
+function checkNodes({ nodes }: Pick<EnvironmentConfig, 'nodes'>): Problem[] {
   const rules = [
     { field: 'name', key: (node: EnvironmentConfig['nodes'][number]) => node.name },
     { field: 'dataDir', key: (node: EnvironmentConfig['nodes'][number]) => `${node.host}:${trimSlash(node.dataDir)}` },
@@ -32,7 +32,7 @@ export function checkNodes({ nodes }: Pick<EnvironmentConfig, 'nodes'>): Problem
 }
 
 /** A sandbox never lies inside a data directory, and never takes the port of a node that is merely down. */
-export function checkSandbox({ sandbox, nodes }: Pick<EnvironmentConfig, 'sandbox' | 'nodes'>): Problem[] {
+function checkSandbox({ sandbox, nodes }: Pick<EnvironmentConfig, 'sandbox' | 'nodes'>): Problem[] {
   const problems: Problem[] = [];
   const [low, high] = sandbox.ports;
   if (low > high) problems.push({ path: 'sandbox.ports', problem: 'the first port is above the last one' });
@@ -48,7 +48,7 @@ export function checkSandbox({ sandbox, nodes }: Pick<EnvironmentConfig, 'sandbo
 }
 
 /** The write address is shown in plans and reports, so it holds no password. */
-export function checkRouting({ routing }: Pick<EnvironmentConfig, 'routing'>): Problem[] {
+function checkRouting({ routing }: Pick<EnvironmentConfig, 'routing'>): Problem[] {
   const authority = /^[a-z]+:\/\/([^/?]*)/.exec(routing.url)?.[1] ?? '';
   const problems: Problem[] = [];
   if (/^[^@]*:[^@]*@/.test(authority) || /[?&]password=/.test(routing.url))
@@ -62,7 +62,7 @@ export function checkRouting({ routing }: Pick<EnvironmentConfig, 'routing'>): P
 }
 
 /** A misspelt gate would silently fall back to the default policy, and a short `from` could never be satisfied. */
-export function checkApprovals({ approvals, identity }: Pick<EnvironmentConfig, 'approvals' | 'identity'>): Problem[] {
+function checkApprovals({ approvals, identity }: Pick<EnvironmentConfig, 'approvals' | 'identity'>): Problem[] {
   const gates = knownGates();
   const problems = Object.entries(approvals).flatMap(([gate, policy]) => {
     const found: Problem[] = [];
@@ -85,7 +85,7 @@ export function checkApprovals({ approvals, identity }: Pick<EnvironmentConfig, 
 }
 
 /** Application names are unique: they name steps and jobs. */
-export function checkApps({ apps }: Pick<EnvironmentConfig, 'apps'>): Problem[] {
+function checkApps({ apps }: Pick<EnvironmentConfig, 'apps'>): Problem[] {
   return apps.flatMap((app, index) => {
     const first = apps.findIndex((other) => other.name === app.name);
     return first === index
@@ -95,7 +95,7 @@ export function checkApps({ apps }: Pick<EnvironmentConfig, 'apps'>): Problem[] 
 }
 
 /** Gates of the runbook tables. */
-export function knownGates(): string[] {
+function knownGates(): string[] {
   const tables: Runbook[] = [PITR, PROMOTE, UNDO];
   return [...new Set(tables.flatMap(({ steps }) => steps.flatMap(({ gate }) => (gate === undefined ? [] : [gate]))))];
 }

@@ -21,7 +21,7 @@ const duration = z
     return Number(text.slice(0, -1)) * unit;
   });
 
-export const gatePolicySchema = z.strictObject({
+const gatePolicySchema = z.strictObject({
   required: z.int().min(1).max(9).default(1),
   from: z.array(z.string().min(1)).default([]),
   notRequester: z.boolean().default(false),
@@ -29,7 +29,7 @@ export const gatePolicySchema = z.strictObject({
   remindEvery: duration.prefault('15m'),
 });
 
-export const s3LocationSchema = z.strictObject({
+const s3LocationSchema = z.strictObject({
   endpoint: z.url().optional(),
   region: z.string().default('us-east-1'),
   bucket: z.string().min(1),
@@ -39,7 +39,7 @@ export const s3LocationSchema = z.strictObject({
   secretAccessKey: secretRef,
 });
 
-export const nodeSchema = z.strictObject({
+const nodeSchema = z.strictObject({
   name,
   host: name,
   address: z.string().min(1),
@@ -56,7 +56,7 @@ export const nodeSchema = z.strictObject({
   }),
 });
 
-export const storeSchema = z.discriminatedUnion('kind', [
+const storeSchema = z.discriminatedUnion('kind', [
   s3LocationSchema.extend({
     kind: z.literal('s3'),
     /** Folder of the WAL below the prefix. */
@@ -65,7 +65,7 @@ export const storeSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
-export const recordStoreSchema = z.discriminatedUnion('kind', [
+const recordStoreSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('directory'), path: absolutePath }),
   s3LocationSchema.extend({
     kind: z.literal('s3'),
@@ -74,7 +74,7 @@ export const recordStoreSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
-export const appSchema = z.strictObject({
+const appSchema = z.strictObject({
   name,
   host: name,
   kind: z.literal('command'),
@@ -86,14 +86,14 @@ export const appSchema = z.strictObject({
 });
 
 /** `expect` is a value, a comparison such as `>= 100`, or `no rows`. */
-export const checkSchema = z.strictObject({
+const checkSchema = z.strictObject({
   name: z.string().min(1),
   database: z.string().optional(),
   sql: z.string().min(1),
   expect: z.union([z.string(), z.number(), z.boolean()]),
 });
 
-export const environmentSchema = z.strictObject({
+const environmentSchema = z.strictObject({
   postgres: z.strictObject({
     user: z.string().default('postgres'),
     password: secretRef.optional(),

@@ -19,7 +19,7 @@ const GRACE_MS = 5_000;
 const LOCK_TIMEOUT_MS = 20_000;
 
 /** Words of the command line that name this lab's writer. */
-export function writerSignature(paths: LabPaths): string[] {
+function writerSignature(paths: LabPaths): string[] {
   return ['--writer-of', paths.dir];
 }
 

@@ -80,7 +80,7 @@ async function endJobs(jobsDir: string): Promise<void> {
  * Every cluster below the nodes: their own data directories first (dallas before chicago: a primary hands its last WAL to its standby
  * while it stops), then kept ones, and sandboxes that a recovery runs.
  */
-export async function listDataDirs(paths: LabPaths): Promise<string[]> {
+async function listDataDirs(paths: LabPaths): Promise<string[]> {
   const own = NODES.map((node) => paths.dataDir(node));
   const found: string[] = [];
   for (const node of NODES) {

@@ -21,7 +21,6 @@ export type LockOptions = {
   onWait: (holder: ProcessIdentity) => void;
 };
 
-/** First bring-up with downloads takes minutes; a second caller waits for it rather than failing. */
 const POLL_MS = 100;
 
 /** Takes the lock, waiting for its holder. */

@@ -7,7 +7,7 @@ import { readSecret } from './secrets.js';
 import type { LabState } from './state.js';
 
 /** Runs `work` in a session with one node. Throws DatabaseUnavailable when it does not answer. */
-export async function withNode<T>(
+async function withNode<T>(
   paths: LabPaths,
   state: LabState,
   node: NodeName,

@@ -8,12 +8,12 @@ export type NodeSettings = {
 };
 
 /** One word of a POSIX shell command: archive_command is run by /bin/sh. */
-export function shellWord(word: string): string {
+function shellWord(word: string): string {
   return /^[A-Za-z0-9_\-./:=%+,@]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** A string in postgresql.conf. */
-export function confString(text: string): string {
+function confString(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 

@@ -139,7 +139,7 @@ function send(pid: number, signal: NodeJS.Signals): void {
 }
 
 /** Last lines of a log on one line, for messages. */
-export async function logTail(file: string, lines = 4): Promise<string> {
+async function logTail(file: string, lines = 4): Promise<string> {
   const text = await readFile(file, 'utf8').catch(() => '');
   const tail = text.trimEnd().split('\n').slice(-lines).join(' | ');
   return tail === '' ? 'it wrote nothing' : tail;

@@ -7,7 +7,7 @@ export type LabProgress = {
 };
 
 /** A stage's result and what its line says about it. */
-export type Staged<T> = { value: T; says: string };
+type Staged<T> = { value: T; says: string };
 
 const NAME_WIDTH = 11;
 

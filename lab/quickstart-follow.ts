@@ -4,10 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunView } from '../shared/contracts/status.js';
 import type { Pgr } from './quickstart-pgr.js';
 
-/** `pgr show --json`; the plan of a recovery carries what is given up. */
-export type RunDocument = RunView & {
-  plan: (RunView['plan'] & { lost?: { commits: number; exact: boolean; seconds: number } }) | null;
-};
+/** `pgr show --json`. */
+export type RunDocument = RunView;
 
 const POLL_MS = 400;
 const ENDED = ['completed', 'rejected', 'aborted', 'failed'];
@@ -36,6 +34,16 @@ export async function followRun(
         `${view.failure?.message ?? 'the run needs attention'} (${view.failure?.hint ?? `bin/pgr show ${run}`})`,
       );
     }
+    await sleep(POLL_MS);
+  }
+}
+
+/** The child that promotes, once the approved run has started it; the run itself when it ended without one. */
+export async function promotionOf(pgr: Pgr, run: string): Promise<string> {
+  for (;;) {
+    const view = await pgr.json<RunDocument>(['show', run]);
+    if (view.child !== null) return view.child;
+    if (ENDED.includes(view.status) || view.status === 'needs-attention') return run;
     await sleep(POLL_MS);
   }
 }

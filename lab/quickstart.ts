@@ -8,7 +8,7 @@ import path from 'node:path';
 import { runPgr, type Pgr } from './quickstart-pgr.js';
 import { explainGate, waitForDecision } from './quickstart-gate.js';
 import { countOrders, describeData, newestKeptOrder, type DataView } from './quickstart-data.js';
-import { followRun, type RunDocument } from './quickstart-follow.js';
+import { followRun, promotionOf, type RunDocument } from './quickstart-follow.js';
 
 type Accident = { at: string; xid: string; lastGoodTime: string; rowsLost: number };
 type LabStatus = { write: { url: string }; temporal: { ui: string; namespace: string } };
@@ -54,8 +54,8 @@ async function main(): Promise<void> {
   await approve(pgr, atGate, started, values.yes);
 
   heading('5. Promotion into production');
-  const ended = await followRun(pgr, started.run, [], say);
-  const promoted = await followRun(pgr, 'lab/change', [], say);
+  const promoted = await followRun(pgr, await promotionOf(pgr, started.run), [], say);
+  const ended = await followRun(pgr, started.run, [], () => undefined);
 
   heading('6. The data, through the write address');
   await showResult({ pgr, lab, before, damaged, accident, ended, promoted });
@@ -91,11 +91,7 @@ async function showResult({ pgr, lab, before, accident, ended, promoted }: Outco
   say(
     `newest order of the kept interval: id ${kept.id} at ${kept.at}, ${String(kept.ordersSinceStart)} orders were written after the lab came up and are there`,
   );
-  const lost = ended.plan?.lost;
-  if (lost)
-    say(
-      `given up: ${String(lost.commits)}${lost.exact ? '' : '+'} commits in ${lost.seconds.toFixed(1)} s after the target (the mistake is one of them)`,
-    );
+  for (const line of promoted.plan?.summary ?? []) if (line.startsWith('given up')) say(line);
   const { rtoSeconds } = ended.measured;
   if (rtoSeconds !== undefined) say(`recovery time (request to verified): ${rtoSeconds.toFixed(1)} s`);
   const outage = promoted.measured.writeOutageMs;

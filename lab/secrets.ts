@@ -8,7 +8,7 @@ import { LAB_REPLICATION_USER, SECRET_NAMES, type LabPaths, type SecretName } fr
 import type { ServerUser } from './server-user.js';
 
 /** Access of files that the servers read too (wal-push runs as their user): as root they belong to that user's group. */
-export function sharedSecretAccess(user: ServerUser | null): FileAccess {
+function sharedSecretAccess(user: ServerUser | null): FileAccess {
   return user === null ? { mode: 0o600 } : { mode: 0o640, uid: 0, gid: user.gid };
 }
 

@@ -15,7 +15,7 @@ export async function seedShop(port: number, passwords: SeedPasswords): Promise<
     await createRole(client, `${LAB_APP_USER} with login`, passwords.shop);
     await client.query(`create database ${LAB_DATABASE} owner ${LAB_APP_USER}`);
   });
-  // pg_rewind and pg_basebackup are run as the replication user; amcheck cannot be installed in a read-only sandbox later.
+  // For pg_amcheck in a sandbox, which is read-only: nothing can be installed there.
   await run({ ...superuser, database: LAB_DATABASE }, async (client) => {
     await client.query('create extension if not exists amcheck');
   });

@@ -21,7 +21,7 @@ import { requireState, type LabState } from './state.js';
 import { temporalSignature } from './temporal.js';
 import { workerSignature } from './worker.js';
 
-export type NodeStatus = {
+type NodeStatus = {
   name: NodeName;
   /** With the superuser's password: it is a lab. */
   url: string;

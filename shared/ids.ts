@@ -38,7 +38,15 @@ export function jobIdFor(runId: string, step: string): string {
   return `${slugFor(runId)}.${step}`;
 }
 
+/**
+ * Start of a run id for names of files: Temporal's run ids are UUIDv7, whose first 12 digits are the time in milliseconds. Fewer digits are
+ * not enough: the first 8 are the same for all runs of a minute.
+ */
+export function shortRunId(runId: string): string {
+  return slugFor(runId).slice(0, 13);
+}
+
 /** Directory to which a data directory is renamed aside before another takes its place. */
 export function keptDataDirFor(dataDir: string, runId: string): string {
-  return `${dataDir}.kept-${slugFor(runId).slice(0, 8)}`;
+  return `${dataDir}.kept-${shortRunId(runId)}`;
 }

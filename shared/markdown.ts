@@ -6,15 +6,34 @@
 /** Longest text of one field; a stack trace in a message must not push the approve instructions out of sight. */
 const MAX_TEXT = 600;
 
-/** Untrusted text as one line of plain Markdown: no HTML, no links, no formatting, no table cells of its own. */
+/**
+ * Untrusted text as one line of plain Markdown: no HTML, no links, no formatting. Escapes are numeric references and backslashes,
+ * because the UI's renderer shows named references as they stand; it makes fractions of `1/2000028` (an LSN) and dashes of `--host`
+ * unless they are broken up. What needs no escape has none: the same text is read raw in `temporal workflow describe`.
+ */
 export function escapeMarkdown(text: string): string {
   return shorten(oneLine(text), MAX_TEXT)
-    .replace(/&/g, '&amp;')
-    .replace(/</g, '&lt;')
-    .replace(/>/g, '&gt;')
-    .replace(/[\\`*_{}[\]()#+!|~$^-]/g, (mark) => `\\${mark}`)
-    .replace(/:(?=\/\/)/g, '&#58;')
-    .replace(/^(\d+)\./, '$1\\.');
+    .replace(/[&<>`]/g, (mark) => `&#${String(mark.charCodeAt(0))};`)
+    .replace(/[\\*_{}[\]|~$^]/g, (mark) => `\\${mark}`)
+    .replace(/-(?=-)|(?<=-)-/g, '\\-')
+    .replace(/(?<=[a-z]):(?=\S)/gi, '\\:')
+    .replace(/(?<=\d)\/(?=\d)/g, '&#47;')
+    .replace(/^[-+#:=]/, (mark) => (mark === '=' ? '&#61;' : `\\${mark}`))
+    .replace(/^(\d+)([.)])/, '$1\\$2');
+}
+
+/** Untrusted prose such as a hint: like {@link escapeMarkdown}, but what stands between backticks (a command to copy) is code. */
+export function proseWithCode(text: string): string {
+  return shorten(oneLine(text), MAX_TEXT)
+    .split(/`([^`]+)`/)
+    .map((part, index) => (index % 2 === 1 ? codeSpan(part) : escapePart(part)))
+    .join('');
+}
+
+/** Keeps the blanks around code. */
+function escapePart(part: string): string {
+  const inner = part.trim();
+  return inner === '' ? part : part.replace(inner, () => escapeMarkdown(inner));
 }
 
 /** Text in a code span. A fence longer than any run of backticks inside keeps it closed; HTML is inert there. */
@@ -31,16 +50,6 @@ export function codeBlock(language: string, text: string): string {
   const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map((match) => match[0].length));
   const fence = '`'.repeat(longest + 1);
   return `${fence}${language}\n${text}\n${fence}`;
-}
-
-/** A table; cells are escaped. */
-export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [
-    line(header),
-    line(header.map(() => '---')),
-    ...rows.map((row) => line(row.map((cell) => escapeMarkdown(cell)))),
-  ].join('\n');
 }
 
 /** Control characters, bidirectional overrides and line breaks become spaces: none may change how the rest is read. */

@@ -2,7 +2,9 @@ import type { Runbook, RunbookStep } from './runbook.js';
 
 /** The page of a runbook in `docs/runbooks`, generated so that the docs cannot say something else than the code. */
 export function renderRunbookPage(runbook: Runbook): string {
-  const rows = runbook.steps.map((step, index) => `| ${String(index + 1)} | \`${step.id}\` | ${step.title} | ${effectOf(step)} | ${undoOf(step)} |`);
+  const rows = runbook.steps.map(
+    (step, index) => `| ${String(index + 1)} | \`${step.id}\` | ${step.title} | ${effectOf(step)} | ${undoOf(step)} |`,
+  );
   return [
     `# ${runbook.name}: ${runbook.title}`,
     '',

@@ -57,7 +57,7 @@ async function keep(
 ): Promise<SandboxKeeperResult> {
   const { ref, expiresAt, requestedBy } = input;
   setCurrentDetails(
-    `# Sandbox ${codeSpan(ref.sandbox)} on ${escapeMarkdown(ref.host)}\n\nKept until ${escapeMarkdown(expiresAt)}. Drop it now: ${codeSpan(`pgr discard ${ref.run}`)}`,
+    `## Sandbox ${codeSpan(ref.sandbox)} on ${escapeMarkdown(ref.host)}\n\n- kept until ${escapeMarkdown(expiresAt)}\n- drop it now: ${codeSpan(`pgr discard ${ref.run}`)}`,
   );
   recorder.push({
     kind: 'run-started',

@@ -9,7 +9,7 @@ import { maskSecrets } from '../lib/exec-secrets.js';
 import { stepFailure } from '../lib/failure.js';
 import { pollUntil } from '../lib/poll.js';
 
-export type AppStatus = { state: 'running' | 'stopped' | 'unknown'; said: string };
+type AppStatus = { state: 'running' | 'stopped' | 'unknown'; said: string };
 
 const STATUS_EVERY_MS = 200;
 
@@ -24,7 +24,7 @@ export async function startCommandApp(app: AppConfig): Promise<AppStepResult> {
 }
 
 /** What `status` says now. */
-export async function readAppStatus(app: AppConfig): Promise<AppStatus> {
+async function readAppStatus(app: AppConfig): Promise<AppStatus> {
   const result = await runCommand(app.status, app.timeout);
   const said = describe(result);
   if (result.exitCode === 0) return { state: 'running', said };

@@ -1,12 +1,12 @@
 /** Records as entries, on top of a store that only knows texts. */
 import type { RecordEntry, RecordSummary } from '../../shared/contracts/record.js';
-import { slugFor } from '../../shared/ids.js';
+import { shortRunId, slugFor } from '../../shared/ids.js';
 import { stepFailure } from '../lib/failure.js';
 import type { RecordStore, StoredText } from './record-store.js';
 
 /** Folder of one execution: `<slug of run>.<first 8 of runId>`; run names are used again (`<env>/change`), run ids are not. */
 export function recordFolderFor(run: string, runId: string): string {
-  return `${slugFor(run)}.${slugFor(runId).slice(0, 8)}`;
+  return `${slugFor(run)}.${shortRunId(runId)}`;
 }
 
 /** An entry's text; the key order is that of the type, one entry a line-broken document that people can read. */
@@ -89,8 +89,8 @@ export async function foldersOf(store: RecordStore, run: string): Promise<string
   return folders.filter(
     (folder) =>
       folder.startsWith(wanted) &&
-      /^[A-Za-z0-9_-]{1,8}$/.test(folder.slice(wanted.length)) &&
-      folder.slice(wanted.length).startsWith(runId.slice(0, 8)),
+      /^[A-Za-z0-9_-]{1,13}$/.test(folder.slice(wanted.length)) &&
+      folder.slice(wanted.length).startsWith(shortRunId(runId)),
   );
 }
 

@@ -7,7 +7,7 @@ export interface Notifier {
 }
 
 /** The notifier that is always there: one structured line in the worker's log, for log alerts. */
-export function createLogNotifier(log: ActivityDeps['log']): Notifier {
+function createLogNotifier(log: ActivityDeps['log']): Notifier {
   return {
     send: ({ event, text, environment, run }) => {
       const fields = { event, environment, run };

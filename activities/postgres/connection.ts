@@ -10,7 +10,7 @@ export { withClient, type ClientOptions, type DatabaseAddress } from '../lib/dat
 export type NodeConnectionOptions = Partial<Omit<ClientOptions, 'host' | 'port' | 'user' | 'password'>>;
 
 /** Where and as whom a node of the config is reached; resolves the password reference. */
-export async function nodeAddress(
+async function nodeAddress(
   deps: Pick<ActivityDeps, 'config' | 'resolveSecret'>,
   environmentName: string,
   nodeName: string,

@@ -32,7 +32,7 @@ export type StartServer = {
   until?: 'ready' | 'accepting' | 'alive';
 };
 
-export type RunningServer = Extract<PostmasterState, { state: 'running' }>;
+type RunningServer = Extract<PostmasterState, { state: 'running' }>;
 export type StartResult = { outcome: 'started' | 'already-running'; server: RunningServer };
 export type StopResult = { outcome: 'stopped' | 'already-stopped'; proof: string };
 

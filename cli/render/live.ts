@@ -44,7 +44,7 @@ function renderingOf(context: CliContext, ui: string | null): RunRendering {
 }
 
 /** The view as lines, each no wider than the terminal except those that are there to be copied. */
-export function liveLines(family: RunFamily, options: RunRendering): string[] {
+function liveLines(family: RunFamily, options: RunRendering): string[] {
   const { view, child } = family;
   const { style, now, columns } = options;
   const target = view.plan?.target?.value ?? '';

@@ -1,3 +1,4 @@
+import { shortRunId } from '../../shared/ids.js';
 import type { RecordEntry, RecordProblem, RecordSummary } from '../../shared/contracts/record.js';
 import { describeEntry } from './entry.js';
 import { renderTable } from './table.js';
@@ -9,7 +10,7 @@ export function renderRecordList(records: readonly RecordSummary[]): string {
   if (records.length === 0) return 'no records\n';
   const rows = records.map((record) => [
     record.run,
-    record.runId.slice(0, 8),
+    shortRunId(record.runId),
     record.runbook,
     record.status ?? 'open',
     formatTime(record.startedAt),

@@ -2,6 +2,7 @@
  * The report of a run for people who were not there: written from the record only, so that it says the same next year. Every text
  * from outside is escaped. Pure.
  */
+import { shortRunId } from '../../shared/ids.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import { codeSpan } from '../../shared/markdown.js';
 import { bodiesOf, measuredOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
@@ -139,7 +140,7 @@ function recordLines(records: readonly (readonly RecordEntry[])[]): string[] {
   return records.flatMap((entries) => {
     const last = entries.at(-1);
     if (last === undefined) return [];
-    const name = `${last.run}@${last.runId.slice(0, 8)}`;
+    const name = `${last.run}@${shortRunId(last.runId)}`;
     return [
       `- ${codeSpan(name)}: ${String(entries.length)} entries, last hash ${codeSpan(last.hash)}; verify with ${codeSpan(`pgr audit verify ${name}`)}`,
     ];

@@ -100,9 +100,8 @@ async function withArmedWorker(point: string, drive: () => Promise<Before>): Pro
   }
   expect((await stat(flag)).isFile()).toBe(true);
   expect((await lab.pgr(['lab', 'up'], { timeoutMs: 120_000 })).exitCode).toBe(0);
-  if ((await lab.show(before.run)).status !== 'completed')
-    await lab.waitFor(before.run, ['completed', 'waiting-approval'], { timeoutMs: 240_000 });
-  if ((await lab.show(before.run)).status === 'waiting-approval') return finish(before);
+  const view = await lab.waitFor(before.run, ['completed', 'waiting-approval'], { timeoutMs: 240_000 });
+  if (view.status === 'waiting-approval') return finish(before);
   await expectUndisturbed(before);
 }
 
@@ -111,7 +110,7 @@ test('a worker killed while a gate is open changes nothing: the next one takes t
   const { gate } = await lab.waitFor(before.run, ['waiting-approval']);
   for (const worker of (await lab.status()).workers) await lab.kill(worker.pid);
   expect((await lab.pgr(['lab', 'up'], { timeoutMs: 120_000 })).exitCode).toBe(0);
-  expect((await lab.show(before.run)).gate?.code).toBe(gate?.code);
+  expect((await lab.waitFor(before.run, ['waiting-approval'])).gate?.code).toBe(gate?.code);
   await finish(before);
 });
 

@@ -85,7 +85,7 @@ test('a cut tail shows', async () => {
     forcePathStyle: true,
     credentials: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
   });
-  const Key = `${prefix}records/lab.change.0199aaaa/000003.json`;
+  const Key = `${prefix}records/lab.change.0199aaaa-b/000003.json`;
   await client.send(new DeleteObjectCommand({ Bucket: s3.bucket, Key }));
   client.destroy();
   const { problems } = await createVerifyRecords(store)({});

@@ -46,7 +46,7 @@ export async function destroyAllClusters(): Promise<void> {
 }
 
 /** Directory of PostgreSQL programs for tests. */
-export async function postgresBin(): Promise<string> {
+async function postgresBin(): Promise<string> {
   return process.env['PGR_TEST_POSTGRES_BIN'] ?? (await testTools()).postgresBin;
 }
 

@@ -1,6 +1,7 @@
 /** Before workflow and replay tests: the Temporal programs are there, and the workflows are bundled once for all test files. */
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import Module from 'node:module';
 import { join } from 'node:path';
 
@@ -14,6 +15,15 @@ export default async function globalSetup(): Promise<void> {
     process.env['PGR_TEST_TEMPORAL_TEST_SERVER'] = tools.temporalTestServer;
   }
   process.env['WF_BUNDLE'] ??= await bundle();
+}
+
+/** Bundles of an hour ago are nobody's any more. */
+async function removeOld(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > 3_600_000) await rm(path, { force: true });
+  }
 }
 
 type Resolver = { _resolveFilename(request: string, ...more: unknown[]): string };
@@ -39,9 +49,10 @@ async function bundle(): Promise<string> {
   });
   const directory = join(process.cwd(), 'node_modules', '.cache', 'pgr');
   await mkdir(directory, { recursive: true });
-  // Another test run may be reading the file that an earlier one left.
-  const path = join(directory, `workflow-bundle-${String(process.pid)}.js`);
-  await writeFile(`${path}.tmp`, code);
-  await rename(`${path}.tmp`, path);
+  await removeOld(directory);
+  // Named for its content: another test run may be reading the one of an earlier state.
+  const path = join(directory, `workflow-bundle-${createHash('sha256').update(code).digest('hex').slice(0, 16)}.js`);
+  await writeFile(`${path}.${String(process.pid)}`, code);
+  await rename(`${path}.${String(process.pid)}`, path);
   return path;
 }

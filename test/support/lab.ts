@@ -46,7 +46,7 @@ export class TestLab {
     TestLab.#open.add(lab);
     const result = await lab.pgr(['lab', 'up'], { timeoutMs: 240_000 });
     if (result.exitCode !== 0) {
-      const log = await readFile(path.join(lab.dir, 'worker.log'), 'utf8').catch(() => '');
+      const log = await readFile(path.join(lab.dir, 'logs', 'worker.log'), 'utf8').catch(() => '');
       await lab.destroy();
       throw new Error(`lab up ended with ${String(result.exitCode)}: ${result.stderr}\n${log.slice(-4000)}`);
     }

@@ -25,11 +25,12 @@ export function testToolsDir(): string {
 export async function testTools(): Promise<TestTools> {
   const dir = testToolsDir();
   await mkdir(dir, { recursive: true, mode: 0o755 });
+  const progress = (text: string): void => void process.stderr.write(`${text}\n`);
   const tool = async (variable: string, name: ToolName): Promise<string> => {
     const named = process.env[variable];
     return named !== undefined && named !== ''
       ? named
-      : installTool(name, dir, (text) => process.stderr.write(`${text}\n`));
+      : installTool(name, { toolsDir: dir, progress, env: process.env });
   };
   return {
     postgresBin: await tool('PGR_TEST_POSTGRES_BIN', 'postgres18'),

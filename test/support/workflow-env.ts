@@ -236,5 +236,6 @@ export async function saveHistory(handle: WorkflowHandle, name: string): Promise
     if (key === 'stackTrace') return undefined;
     return key === 'identity' ? 'worker' : value;
   });
-  await writeFile(file, `${text}\n`);
+  // Sticky task queues are named for the process and the machine.
+  await writeFile(file, `${text.replaceAll(/\d+@[\w.-]+?(?=[-"])/g, 'worker@host')}\n`);
 }

@@ -14,7 +14,7 @@ import { EMPTY_HEAD, linkEntry } from '../../shared/record-chain.js';
 
 const RUN = 'lab/pitr/20261121-034200';
 const RUN_ID = '0199aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee';
-const FOLDER = 'lab.pitr.20261121-034200.0199aaaa';
+const FOLDER = 'lab.pitr.20261121-034200.0199aaaa-bbbb';
 
 let root: string;
 let store: RecordStore;

@@ -323,7 +323,7 @@ describe('through the command line', () => {
   });
   test('audit list', async () => {
     const { out } = await pgr(['audit', 'list', 'lab'], { fake: fake() });
-    expect(out).toMatch(/lab\/change +0199cccc +promote +completed/);
+    expect(out).toMatch(/lab\/change +0199cccc-0000 +promote +completed/);
   });
 });
 

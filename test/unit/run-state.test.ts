@@ -82,10 +82,11 @@ test('the page says exactly how to approve, and shows text of strangers as text'
   });
   const page = runDetails(run, PITR.title);
   expect(page).toContain('More Actions → Send a Signal → `approve`');
-  expect(page).toContain('{"gate":"promote","code":"K7QF2M","by":"YOUR NAME","comment":""}');
+  const pasted: unknown = JSON.parse(/```json\n([^`]+)```/.exec(page)?.[1] ?? '');
+  expect(pasted).toEqual({ gate: 'promote', code: 'K7QF2M', by: 'YOUR NAME', comment: '' });
   expect(page).toContain('pgr approve lab/pitr/1 promote --code K7QF2M');
   expect(page).toContain('0 of 2 approvals');
-  expect(page).toContain('| ok | target\\-reached | 0/1 | 0/1 \\| &lt;b&gt; |');
+  expect(page).toContain('✓ **target-reached**: expected 0&#47;1; found 0&#47;1 \\| &#60;b&#62;');
   expect(page).not.toContain('<img');
   expect(page.length).toBeLessThan(12_000);
 });
@@ -102,7 +103,7 @@ test('the page of a parked run gives the commands for each choice', () => {
     view({ status: 'needs-attention', failure: { ...failure, choices: ['retry', 'abort'] } }),
     PITR.title,
   );
-  expect(page).toContain('pgr retry lab/pitr/1\npgr abort lab/pitr/1 --reason "…"');
+  expect(page).toContain('- retry: `pgr retry lab/pitr/1`\n- abort: `pgr abort lab/pitr/1 --reason "WHY"`');
   expect(page).not.toContain('pgr skip');
 });
 

@@ -8,7 +8,7 @@ import { environmentOf } from '../../lib/environment-config.js';
 import { connectNode } from '../connection.js';
 import { attempt, gigabytes, row } from './check-row.js';
 
-export type NodeAnswer = {
+type NodeAnswer = {
   role: 'primary' | 'standby';
   systemIdentifier: string;
   versionNumber: number;

@@ -34,7 +34,7 @@ export async function archivePromotion(
 }
 
 /** The timeline on which a primary writes. */
-export async function readTimeline(client: pg.Client): Promise<number> {
+async function readTimeline(client: pg.Client): Promise<number> {
   const { rows } = await client.query<{ timeline: string }>(
     'select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline',
   );

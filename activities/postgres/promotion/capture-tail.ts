@@ -3,6 +3,7 @@
  * WAL to the archive; may be repeated. A primary that is down is an outcome: what it could not archive any more stays in its kept data, and
  * complete segments are pushed by our own program.
  */
+import { shortRunId } from '../../../shared/ids.js';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -52,7 +53,7 @@ async function endHistory(deps: ActivityDeps, input: NodeStepInput): Promise<End
     }
     const problem = archivingProblem(await readArchiveSettings(client));
     if (problem !== null) throw stepFailure('ArchiveFailing', `${input.node} does not archive: ${problem}`);
-    return switchAndArchive(client, store, `pgr end of history ${input.runId.slice(0, 8)}`);
+    return switchAndArchive(client, store, `pgr end of history ${shortRunId(input.runId)}`);
   });
 }
 

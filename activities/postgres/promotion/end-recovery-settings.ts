@@ -13,7 +13,7 @@ export type EndRecoverySettings = {
   user: string;
 };
 
-export const END_RECOVERY_CLUSTER_NAME = 'pgr-end-recovery';
+const END_RECOVERY_CLUSTER_NAME = 'pgr-end-recovery';
 
 /** Private address, safe storage, nobody else in it, recovery to the planned stop and then promotion. */
 export function endRecoverySettings(input: EndRecoverySettings): Record<string, string> {

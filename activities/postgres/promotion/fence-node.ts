@@ -57,7 +57,7 @@ async function proveSilence(place: NodePlace): Promise<string> {
 }
 
 /** `answers`, or why it does not. */
-export function probePort(host: string, port: number): Promise<string> {
+function probePort(host: string, port: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const finish = (answer: string): void => {

@@ -6,7 +6,7 @@ import path from 'node:path';
 
 import type { EnvironmentConfig, NodeConfig } from '../../../config/schema.js';
 import type { NodeStepInput } from '../../../shared/contracts/promotion.js';
-import { keptDataDirFor, slugFor, taskQueueForHost } from '../../../shared/ids.js';
+import { keptDataDirFor, shortRunId, taskQueueForHost } from '../../../shared/ids.js';
 import { currentActivity } from '../../lib/cancellation.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { environmentOf, nodeNamed } from '../../lib/environment-config.js';
@@ -45,13 +45,13 @@ export function nodePlace(deps: Pick<ActivityDeps, 'config'>, input: NodeStepInp
     keptDataDir,
     keptNote: `${keptDataDir}.json`,
     undoneDataDir: undoneDataDirFor(dataDir, input.runId),
-    cloneDir: `${dataDir}.new-${slugFor(input.runId).slice(0, 8)}`,
+    cloneDir: `${dataDir}.new-${shortRunId(input.runId)}`,
   };
 }
 
 /** Directory to which the promoted data are set aside by an undo of run `runId`. */
 export function undoneDataDirFor(dataDir: string, runId: string): string {
-  return `${dataDir}.undone-${slugFor(runId).slice(0, 8)}`;
+  return `${dataDir}.undone-${shortRunId(runId)}`;
 }
 
 /** An activity that came in over the queue of another host must not touch anything here. */

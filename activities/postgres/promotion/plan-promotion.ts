@@ -10,15 +10,19 @@ import { secondsBetween } from '../../../shared/target-time.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { environmentOf } from '../../lib/environment-config.js';
 import { placeOf } from '../sandbox/place.js';
+import { createReadSandbox } from '../sandbox/read-sandbox.js';
 import { readLastCommitOf } from './last-commit.js';
 import { requireFreePlace, requireProductionArchives, requirePromotable } from './plan-checks.js';
 import { choosePrimary, plannedNode, probeNodes, requireSameCluster, type ProbedNode } from './probe-nodes.js';
 
 export function createPlanPromotion(deps: ActivityDeps) {
+  const readSandbox = createReadSandbox(deps);
   return async function planPromotion(input: PlanPromotionInput): Promise<PromotionPlan> {
     const { ref, plan } = input;
     const environment = environmentOf(deps.config, input.environment);
     const sandbox = placeOf(deps.config, ref);
+    // A sandbox whose server went down (a reboot while the gate was open) is brought back to its target first.
+    await readSandbox({ ref });
     await requirePromotable(sandbox, plan);
     const nodes = await probeNodes(deps, input.environment, environment, ref.host);
     const primary = choosePrimary(nodes, ref.host);

@@ -3,7 +3,7 @@
  * in the archive. Before this is done the run is not complete. Only adds to the store; on a retry the base that was taken is found.
  */
 import type { NodeStepInput, RebaselineResult } from '../../../shared/contracts/promotion.js';
-import { jobIdFor } from '../../../shared/ids.js';
+import { jobIdFor, shortRunId } from '../../../shared/ids.js';
 import { parseLsn } from '../../../shared/lsn.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
@@ -62,6 +62,6 @@ async function proveArchive(deps: ActivityDeps, input: NodeStepInput, name: stri
   return connectNode(deps, input.environment, input.node, {}, async (client) => {
     const problem = archivingProblem(await readArchiveSettings(client));
     if (problem !== null) throw stepFailure('ArchiveFailing', `${input.node} does not archive: ${problem}`);
-    return switchAndArchive(client, store, `${name} ${input.runId.slice(0, 8)}`);
+    return switchAndArchive(client, store, `${name} ${shortRunId(input.runId)}`);
   });
 }

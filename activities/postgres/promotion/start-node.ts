@@ -13,7 +13,7 @@ import { pathExists } from '../data-directory.js';
 import { nodePlace, requireCluster, type NodePlace } from './node-place.js';
 import { leftovers, primaryProblems, readServerFacts } from './start-checks.js';
 
-export const FAULT_AFTER_START_BEFORE_REPLY = 'start-node:after-start';
+const FAULT_AFTER_START_BEFORE_REPLY = 'start-node:after-start';
 
 export function createStartNode(deps: ActivityDeps) {
   return async function startNode(input: NodeStepInput): Promise<StartNodeResult> {

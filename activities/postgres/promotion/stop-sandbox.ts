@@ -11,7 +11,7 @@ import { stopServer } from '../server.js';
 import { requireCluster, type NodePlace } from './node-place.js';
 import { readSandboxServer } from './sandbox-server.js';
 
-export const FAULT_PROMOTING_BEFORE_STOP = 'swap-in:before-stop';
+const FAULT_PROMOTING_BEFORE_STOP = 'swap-in:before-stop';
 
 const STOP_TIMEOUT_MS = 600_000;
 const STOPPED_IN_RECOVERY = 'shut down in recovery';
@@ -28,7 +28,11 @@ export async function stopSandbox(place: NodePlace, sandbox: SandboxPlace, input
   if (server.state === 'running') {
     await requireSameBoot(marker, sandbox);
     const replayLsn = await readReplayLsn(sandbox, marker);
-    await writeMarker(sandbox, { ...marker, state: 'promoting', promotion: { replayLsn, synced: false } });
+    await writeMarker(sandbox, {
+      ...marker,
+      state: 'promoting',
+      promotion: { runId: input.runId, replayLsn, synced: false },
+    });
     faultPoint(FAULT_PROMOTING_BEFORE_STOP);
   } else {
     await requireStoppedByUs(marker, sandbox);

@@ -5,16 +5,21 @@
 import type { NodeStepInput, SwapOutResult } from '../../../shared/contracts/promotion.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import { readControlData } from '../control-data.js';
 import { directoryState, renameDurably } from '../data-directory.js';
+import { stopServer } from '../server.js';
 import { NOTHING_TO_KEEP } from './keep-old-data.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
+import { cleanUpPrivately, privateServerOf } from './private-server.js';
+import { releaseSandboxes } from './release-sandbox.js';
 
 export function createSwapOut(deps: ActivityDeps) {
   return async function swapOut(input: NodeStepInput): Promise<SwapOutResult> {
     const place = nodePlace(deps, input);
-    if (!(await holdsPromotedData(place))) return nothingThere(place);
-    return setAside(place, input.expect.systemIdentifier);
+    const result = (await holdsPromotedData(place)) ? await setAside(place, input) : await nothingThere(place);
+    await releaseSandboxes(deps, input.environment, place, input.runId);
+    return result;
   };
 }
 
@@ -26,17 +31,23 @@ async function holdsPromotedData(place: NodePlace): Promise<boolean> {
   return (await readKeptNote(place.keptNote))?.clusterState === NOTHING_TO_KEEP;
 }
 
-/** Moves the stopped cluster in the data directory aside. */
-export async function setAside(place: NodePlace, systemIdentifier: string): Promise<SwapOutResult> {
+/**
+ * Moves the stopped cluster in the data directory aside. The private server of an end-recovery that was given up is stopped first; any other
+ * server is a refusal.
+ */
+export async function setAside(place: NodePlace, input: NodeStepInput): Promise<SwapOutResult> {
+  if ((await privateServerOf(place, input.runId)) !== null) await stopServer({ dataDir: place.dataDir });
+  await cleanUpPrivately(place, input.runId);
   await requireStopped(place.dataDir);
-  await requireCluster(place.node.binDir, place.dataDir, systemIdentifier);
+  const { timeline } = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   faultPoint('swap-out:before-rename');
   await renameDurably(place.dataDir, place.undoneDataDir);
   faultPoint('swap-out:after-rename');
-  return { outcome: 'swapped-out', setAsideDir: place.undoneDataDir };
+  return { outcome: 'swapped-out', setAsideDir: place.undoneDataDir, timeline };
 }
 
 async function nothingThere(place: NodePlace): Promise<SwapOutResult> {
-  const aside = await directoryState(place.undoneDataDir);
-  return { outcome: 'nothing-there', setAsideDir: aside === 'missing' ? null : place.undoneDataDir };
+  const aside = await readControlData(place.node.binDir, place.undoneDataDir);
+  if (aside === null) return { outcome: 'nothing-there', setAsideDir: null, timeline: null };
+  return { outcome: 'nothing-there', setAsideDir: place.undoneDataDir, timeline: aside.timeline };
 }

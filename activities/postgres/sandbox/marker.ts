@@ -43,7 +43,7 @@ const markerSchema = z.object({
     })
     .nullable(),
   /** Written by the promotion that stops the sandbox: where replay stood, and whether all data reached the disk since. */
-  promotion: z.object({ replayLsn: z.string(), synced: z.boolean() }).optional(),
+  promotion: z.object({ runId: z.string(), replayLsn: z.string(), synced: z.boolean() }).optional(),
 });
 
 export type SandboxMarker = z.output<typeof markerSchema>;

@@ -42,7 +42,7 @@ export async function cloneStandby(
 }
 
 /** True when the copy is there as a whole. */
-export async function isComplete(place: NodePlace): Promise<boolean> {
+async function isComplete(place: NodePlace): Promise<boolean> {
   if ((await directoryState(place.cloneDir)) !== 'cluster') return false;
   return pathExists(path.join(place.cloneDir, MANIFEST));
 }

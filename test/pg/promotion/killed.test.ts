@@ -2,6 +2,7 @@
  * Scenario: the worker dies by SIGKILL at every fault point of a promotion and of its undo, and the step is run again. Verified: (1) the end state is
  * that of an undisturbed run; (2) no effect happens twice; (3) PostgreSQL itself killed in the middle of ending recovery does not replay past the target.
  */
+import { shortRunId } from '../../../shared/ids.js';
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -103,7 +104,7 @@ test('a promotion and its undo, killed at every fault point, end as if undisturb
   await promotion.createStartNode(deps)(dallas);
   await expect(scene.dallas.query('select count(*)::int n from orders')).resolves.toEqual([{ n: 0 }]);
   const left = (await readdir(path.join(scene.dir, 'dallas'))).filter((name) => name.startsWith('data')).sort();
-  expect(left).toEqual(['data', 'data.end-recovery.log', `data.undone-${RUN.slice(0, 8)}`]);
+  expect(left).toEqual(['data', 'data.end-recovery.log', `data.undone-${shortRunId(RUN)}`]);
 });
 
 test('a private server that is killed after it removed recovery.signal does not replay past the target', async () => {

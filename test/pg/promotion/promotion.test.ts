@@ -177,6 +177,14 @@ describe('a promotion', () => {
     expect(out.map((result) => result.outcome)).toEqual(['swapped-out', 'nothing-there']);
     const back = await twice(() => promotion.createReturnOldData(deps)(dallas));
     expect(back.map((result) => result.outcome)).toEqual(['returned', 'already-there']);
+    // An undo that is given up half-way: the promoted data come back as they are, and the undo may be done again.
+    await expect(promotion.createKeepOldData(deps)(dallas)).resolves.toMatchObject({ outcome: 'kept' });
+    const again = await twice(() => promotion.createSwapIn(deps)({ ...dallas, ref: sandbox.ref }));
+    expect(again.map((result) => result.outcome)).toEqual(['swapped', 'already-swapped']);
+    await expect(promotion.createStartNode(deps)(dallas)).resolves.toMatchObject({ role: 'primary', timeline: 2 });
+    await promotion.createFenceNode(deps)(dallas);
+    await promotion.createSwapOut(deps)(dallas);
+    await promotion.createReturnOldData(deps)(dallas);
     expect(await directoryChecksums(scene.dallas.dataDir)).toEqual(steps.oldChecksums);
     await expect(createAbandonTimeline(deps)({ environment: 'lab', timeline: 2, run: 'lab/change' })).resolves.toEqual({
       outcome: 'marked',

