@@ -73,6 +73,7 @@ function labConfig(input: LabConfigInput): object {
         })),
         routing: { kind: 'multihost', url: writeUrl(ports, LAB_SUPERUSER) },
         backups: { kind: 's3', ...s3Location(paths, ports) },
+        sandbox: { ports: sandboxPorts(ports) },
         heartbeat: { enabled: true, every: '5s' },
         apps: [appPart(input)],
         checks: CHECKS,
@@ -91,6 +92,12 @@ const CHECKS = [
   },
   { name: 'no order has a negative total', sql: 'select id from orders where total < 0 limit 5', expect: 'no rows' },
 ];
+
+/** Twenty ports of this lab's own, so that sandboxes of two labs on one machine do not meet. */
+function sandboxPorts(ports: LabPorts): [number, number] {
+  const first = 10_000 + (ports.dallas % 499) * 20;
+  return [first, first + 19];
+}
 
 function temporalPart(ports: LabPorts): object {
   return { address: `127.0.0.1:${ports.temporal}`, namespace: LAB_NAMESPACE, ui: temporalUi(ports) };

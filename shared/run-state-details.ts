@@ -2,6 +2,7 @@
  * The page of a run in the Temporal Web UI (current details, Markdown): where it is, what to do now and how, evidence, plan, steps.
  * The UI carries this text in a URL, so it is kept short; the record has everything.
  */
+import type { DecisionOutcome } from './contracts/decisions.js';
 import type { RunView, StepStatus, StepView } from './contracts/status.js';
 import { codeBlock, codeSpan, escapeMarkdown, proseWithCode } from './markdown.js';
 import { currentStep, positionOf } from './run-state.js';
@@ -90,12 +91,13 @@ function gateSection(view: RunView): string[] {
     `### What to do now: decide at gate ${codeSpan(gate.name)}, code **${gate.code}**`,
     list([
       `${counted} of ${gate.required} approvals, closes ${gate.expiresAt.replace(/\.\d+Z$/, 'Z')}`,
+      ...gate.decisions.slice(-MAX_DECISION_LINES).map(decisionLine),
       `approve: ${codeSpan(`pgr approve ${view.run} ${gate.name} --code ${gate.code}`)}`,
       `reject: ${codeSpan(`pgr reject ${view.run} ${gate.name} --code ${gate.code}`)}`,
     ]),
     'Or here: More Actions → Send a Signal → `approve` (or `reject`), Data:',
     codeBlock('json', jsonToPaste({ gate: gate.name, code: gate.code, by: 'YOUR NAME', comment: '' })),
-    'The UI only says that it was sent. Press R: under Decisions stands whether it counted.',
+    'The UI only says that it was sent: press R to see above whether it counted. To send again, clear Data first: it keeps the last text.',
   ];
 }
 
@@ -136,14 +138,16 @@ function planSection(view: RunView): string[] {
   return ['### Plan', list([...lines, `plan hash ${codeSpan(view.plan.hash.slice(0, SHOWN_HASH))}`])];
 }
 
+/** Decisions at gates that are closed; those at the open gate stand there. */
 function decisionSection(view: RunView): string[] {
-  const all = [...view.decisions, ...(view.gate?.decisions ?? [])].slice(-MAX_DECISION_LINES);
-  if (all.length === 0) return [];
-  const lines = all.map((one) => {
-    const verdict = one.counted ? 'counted' : `**refused**: ${proseWithCode(one.why ?? '')}`;
-    return `${escapeMarkdown(one.by)}: ${one.decision} at ${escapeMarkdown(one.gate)}, ${verdict}`;
-  });
-  return ['### Decisions', list(lines)];
+  const expired = view.gate?.expired === true ? view.gate.decisions : [];
+  const lines = [...view.decisions, ...expired].slice(-MAX_DECISION_LINES).map(decisionLine);
+  return lines.length === 0 ? [] : ['### Decisions', list(lines)];
+}
+
+function decisionLine(one: DecisionOutcome): string {
+  const verdict = one.counted ? 'counted' : `**refused**: ${proseWithCode(one.why ?? '')}`;
+  return `${escapeMarkdown(one.by)}: ${one.decision} at ${escapeMarkdown(one.gate)}, ${verdict}`;
 }
 
 function stepSection(view: RunView): string[] {

@@ -2,24 +2,24 @@
 
 export type BufferPool = {
   /** A buffer of at least `bytes`; waits (first come, first served) while the budget is used up. */
-  acquire(bytes: number): Promise<ArrayBuffer>;
-  release(buffer: ArrayBuffer): void;
+  acquire(bytes: number): Promise<SharedArrayBuffer>;
+  release(buffer: SharedArrayBuffer): void;
   /** Bytes of all buffers that exist, used and free. */
   allocatedBytes(): number;
 };
 
-type Waiter = { bytes: number; resolve: (buffer: ArrayBuffer) => void };
+type Waiter = { bytes: number; resolve: (buffer: SharedArrayBuffer) => void };
 
 const MIB = 1024 * 1024;
 
 /** A pool over `budgetBytes`. A single request larger than the whole budget is served when nothing else is out. */
 export function createBufferPool(budgetBytes: number): BufferPool {
-  const free: ArrayBuffer[] = [];
+  const free: SharedArrayBuffer[] = [];
   const waiting: Waiter[] = [];
   let allocated = 0;
   let out = 0;
 
-  const takeFree = (bytes: number): ArrayBuffer | null => {
+  const takeFree = (bytes: number): SharedArrayBuffer | null => {
     let best = -1;
     for (const [index, { byteLength }] of free.entries()) {
       const fits = byteLength >= bytes && byteLength <= Math.max(4 * bytes, 4 * MIB);
@@ -27,14 +27,14 @@ export function createBufferPool(budgetBytes: number): BufferPool {
     }
     return best === -1 ? null : (free.splice(best, 1)[0] ?? null);
   };
-  const allocate = (bytes: number): ArrayBuffer | null => {
+  const allocate = (bytes: number): SharedArrayBuffer | null => {
     const size = Math.max(Math.ceil(bytes / MIB), 1) * MIB;
     while (allocated + size > budgetBytes && free.length > 0) allocated -= free.shift()?.byteLength ?? 0;
     if (allocated + size > budgetBytes && out > 0) return null;
     allocated += size;
-    return new ArrayBuffer(size);
+    return new SharedArrayBuffer(size);
   };
-  const take = (bytes: number): ArrayBuffer | null => {
+  const take = (bytes: number): SharedArrayBuffer | null => {
     const buffer = takeFree(bytes) ?? allocate(bytes);
     if (buffer !== null) out += 1;
     return buffer;

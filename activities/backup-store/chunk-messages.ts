@@ -1,4 +1,7 @@
-/** What the main thread and the chunk threads say to each other. Buffers travel by transfer, both ways, and are used again. */
+/**
+ * What the main thread and the chunk threads say to each other. Data is in shared buffers: whoever has the message may touch them. (Buffers that
+ * are handed over by transfer count as new memory on every side, and the collector then runs all the time.)
+ */
 import type { FilePiece } from './base-index.js';
 import type { Owner } from './chunk-files.js';
 import type { Compression } from './codec.js';
@@ -17,7 +20,7 @@ export type ChunkTask = {
 /** Verify, decompress and write chunks; then mark each as done in the state file (byte `markAt + number`). */
 export type UnpackRequest = {
   kind: 'unpack';
-  buffer: ArrayBuffer;
+  buffer: SharedArrayBuffer;
   compression: 'none' | 'gz' | 'lz4';
   dir: string;
   owner: Owner;
@@ -29,7 +32,7 @@ export type UnpackRequest = {
 /** Decompress a WAL file, check it, write it under a temporary name and rename it. `expected` is null for files that are no segments. */
 export type WalRequest = {
   kind: 'wal';
-  buffer: ArrayBuffer;
+  buffer: SharedArrayBuffer;
   bytes: number;
   compression: Compression;
   dir: string;
@@ -40,14 +43,19 @@ export type WalRequest = {
 };
 
 /** Compress the first `bytes` of the buffer in place. */
-export type PackRequest = { kind: 'pack'; buffer: ArrayBuffer; bytes: number; compression: 'none' | 'gz' | 'lz4' };
+export type PackRequest = {
+  kind: 'pack';
+  buffer: SharedArrayBuffer;
+  bytes: number;
+  compression: 'none' | 'gz' | 'lz4';
+};
 
 export type ChunkRequest = UnpackRequest | WalRequest | PackRequest;
 
 /** `bad` names what the data says is wrong with itself; anything else that goes wrong is an `error`. */
-export type UnpackReply = { buffer: ArrayBuffer; bad: { number: number; problem: string }[] };
-export type WalReply = { buffer: ArrayBuffer; bad: string | null; rawBytes: number };
-export type PackReply = { buffer: ArrayBuffer; bytes: number; sha256: string };
+export type UnpackReply = { bad: { number: number; problem: string }[] };
+export type WalReply = { bad: string | null; rawBytes: number };
+export type PackReply = { bytes: number; sha256: string };
 
 export type ChunkReplies = { unpack: UnpackReply; wal: WalReply; pack: PackReply };
 

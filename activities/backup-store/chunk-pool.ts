@@ -5,7 +5,7 @@ import { stepFailure } from '../lib/failure.js';
 import type { ChunkReplies, ChunkReply, ChunkRequest } from './chunk-messages.js';
 
 export type ChunkPool = {
-  /** Gives the buffer of the request away; it comes back in the reply. Rejects with a typed failure when this machine is the problem. */
+  /** The buffer of the request must not be touched until the reply. Rejects with a typed failure when this machine is the problem. */
   run<R extends ChunkRequest>(request: R): Promise<ChunkReplies[R['kind']]>;
   close(): Promise<void>;
 };
@@ -24,7 +24,7 @@ export function createChunkPool(programPath: string, threads: number): ChunkPool
       const id = lastId;
       return new Promise((resolve, reject) => {
         thread.pending.set(id, { resolve, reject });
-        thread.worker.postMessage({ id, request }, [request.buffer]);
+        thread.worker.postMessage({ id, request });
       });
     },
     async close() {

@@ -32,7 +32,7 @@ export async function runChunkThread(): Promise<void> {
   port.on('message', ({ id, request }: { id: number; request: ChunkRequest }) => {
     serve(tools, request).then(
       (reply) => {
-        port.postMessage({ id, ok: true, reply } satisfies ChunkReply, [reply.buffer]);
+        port.postMessage({ id, ok: true, reply } satisfies ChunkReply);
       },
       (error: unknown) => {
         port.postMessage({ id, ok: false, error: describe(error) } satisfies ChunkReply);
@@ -72,7 +72,7 @@ export function unpack(tools: Tools, request: UnpackRequest): UnpackReply {
     // Only now: a process that dies between the two writes its chunk again.
     writeFully(stateFile(tools, request.stateFile), DONE, request.markAt + chunk.number);
   }
-  return { buffer: request.buffer, bad };
+  return { bad };
 }
 
 function unpackChunk(tools: Tools, request: UnpackRequest, chunk: ChunkTask, stored: Buffer): string | null {
@@ -116,5 +116,5 @@ function pack(tools: Tools, request: PackRequest): PackReply {
   const bytes = tools.codec.compressInto(whole.subarray(0, request.bytes), request.compression, whole);
   if (bytes === null) throw new Error('a chunk grew beyond its buffer when it was compressed');
   const sha256 = createHash('sha256').update(whole.subarray(0, bytes)).digest('hex');
-  return { buffer: request.buffer, bytes, sha256 };
+  return { bytes, sha256 };
 }

@@ -23,7 +23,7 @@ export async function unpackWal(codec: SyncCodec, request: WalRequest): Promise<
     closeSync(fd);
   }
   if (result.bad === null) renameSync(temporary, join(request.dir, request.name));
-  return { buffer: request.buffer, ...result };
+  return result;
 }
 
 async function writeContent(

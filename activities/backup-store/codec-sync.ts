@@ -14,7 +14,7 @@ type Lz4 = {
   decompressFrameSync(data: Buffer): Buffer;
   uncompressSync(data: Buffer): Buffer;
 };
-type Collect = (options: { type: 'minor' }) => void;
+export type Collect = (options: { type: 'minor' }) => void;
 
 export type SyncCodec = {
   /** Compresses into `target` (from its start) and returns the bytes used; null when `target` is too small. */
@@ -116,7 +116,7 @@ export function unpackLz4Frames(lz4: Pick<Lz4, 'decompressFrameSync'>, data: Buf
 }
 
 /** The collector of young objects (a fraction of a millisecond here), which also frees what hangs on them outside of the heap. */
-function createCollector(): Collect {
+export function createCollector(): Collect {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as Collect | undefined;
   return collect ?? (() => undefined);

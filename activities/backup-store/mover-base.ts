@@ -72,7 +72,7 @@ async function transferGroup(context: Context, group: ChunkGroup): Promise<void>
 async function fetchAndUnpack(context: Context, group: ChunkGroup): Promise<UnpackReply> {
   const { tools, header, index, state, dir, owner, piecesOf } = context;
   const bytes = group.end - group.start + 1;
-  let buffer = await tools.buffers.acquire(bytes);
+  const buffer = await tools.buffers.acquire(bytes);
   try {
     const key = baseKeys(header.id).folder + header.tar;
     await tools.objects.get(key, { start: group.start, end: group.end }, Buffer.from(buffer));
@@ -84,9 +84,7 @@ async function fetchAndUnpack(context: Context, group: ChunkGroup): Promise<Unpa
     });
     const { compression } = header;
     const place = { dir, owner, stateFile: state.file, markAt: state.markAt };
-    const reply = await tools.threads.run({ kind: 'unpack', buffer, compression, chunks, ...place });
-    buffer = reply.buffer;
-    return reply;
+    return await tools.threads.run({ kind: 'unpack', buffer, compression, chunks, ...place });
   } finally {
     tools.buffers.release(buffer);
   }

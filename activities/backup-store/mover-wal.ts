@@ -91,7 +91,7 @@ async function fetchFile(
   expected: ExpectedSegment | null,
 ): Promise<string | null> {
   if (file.bytes === 0) return 'is empty';
-  let buffer = await tools.buffers.acquire(file.bytes);
+  const buffer = await tools.buffers.acquire(file.bytes);
   try {
     await tools.objects.get(file.key, { start: 0, end: file.bytes - 1 }, Buffer.from(buffer));
     tools.progress.fetched(file.bytes);
@@ -106,7 +106,6 @@ async function fetchFile(
       expected,
       limitBytes: expected?.segmentBytes ?? LARGEST_HISTORY_BYTES,
     });
-    buffer = reply.buffer;
     return reply.bad;
   } finally {
     tools.buffers.release(buffer);

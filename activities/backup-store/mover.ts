@@ -8,6 +8,7 @@ import type { RestoreBaseResult } from '../../shared/contracts/sandbox.js';
 import type { FetchSpec } from '../lib/backup-store.js';
 import { createBufferPool } from './chunk-buffers.js';
 import { createChunkPool } from './chunk-pool.js';
+import { createCollector } from './codec-sync.js';
 import { openBase, type OpenBase } from './mover-base.js';
 import { createProgress } from './mover-progress.js';
 import { prepareWal, type PreparedWal } from './mover-wal.js';
@@ -20,7 +21,7 @@ const TRANSFERS_AT_ONCE = 10;
 const WAL_TRANSFERS_AT_ONCE = 3;
 
 /** Memory for data under way. With the rest of the process this stays well below 250 MB. */
-const BUFFER_BYTES = 64 * 1024 * 1024;
+const BUFFER_BYTES = 48 * 1024 * 1024;
 
 /** Carries out a fetch. Throws typed failures; see the parts for which. */
 export async function moveBase(spec: FetchSpec, deps: MoverDeps): Promise<RestoreBaseResult> {
@@ -60,6 +61,7 @@ async function transferAll(bases: readonly OpenBase[], wal: PreparedWal, basesDo
   const baseQueue = bases.flatMap(({ transfers }) => transfers).values();
   const walQueue = wal.transfers.values();
   const failures: unknown[] = [];
+  const collect = createCollector();
   let baseLeft = bases.reduce((count, { transfers }) => count + transfers.length, 0);
   if (baseLeft === 0) basesDone();
 
@@ -80,6 +82,8 @@ async function transferAll(bases: readonly OpenBase[], wal: PreparedWal, basesDo
     for (let transfer = next(); transfer !== null; transfer = next()) {
       if (failures.length > 0) return;
       await transfer().catch((error: unknown) => failures.push(error));
+      // What came from the network hangs on small young objects; left alone it is collected late, and by a full collection.
+      collect({ type: 'minor' });
     }
   };
   await Promise.all(Array.from({ length: TRANSFERS_AT_ONCE }, (_, at) => lane(at < WAL_TRANSFERS_AT_ONCE)));

@@ -23,7 +23,7 @@ export type PackedStream = {
 
 export type StreamTools = { threads: ChunkPool; buffers: BufferPool; compression: 'none' | 'gz' | 'lz4' };
 
-type Packed = { buffer: ArrayBuffer; bytes: number; rawBytes: number; sha256: string };
+type Packed = { buffer: SharedArrayBuffer; bytes: number; rawBytes: number; sha256: string };
 
 /** Cuts `source` into chunks, compresses them on the threads, and keeps their order. `onRaw` hears of every raw byte read. */
 export function packStream(
@@ -67,9 +67,9 @@ export function packStream(
   };
 }
 
-async function packChunk(tools: StreamTools, buffer: ArrayBuffer, rawBytes: number): Promise<Packed> {
+async function packChunk(tools: StreamTools, buffer: SharedArrayBuffer, rawBytes: number): Promise<Packed> {
   const reply = await tools.threads.run({ kind: 'pack', buffer, bytes: rawBytes, compression: tools.compression });
-  return { ...reply, rawBytes };
+  return { ...reply, buffer, rawBytes };
 }
 
 /** Fills buffers of the pool with exactly {@link CHUNK_RAW_BYTES}, the last one with what is left. */
@@ -77,8 +77,8 @@ async function* cutChunks(
   source: AsyncIterable<Buffer>,
   buffers: BufferPool,
   onPiece: (piece: Buffer) => void,
-): AsyncGenerator<{ buffer: ArrayBuffer; bytes: number }> {
-  let buffer: ArrayBuffer | null = null;
+): AsyncGenerator<{ buffer: SharedArrayBuffer; bytes: number }> {
+  let buffer: SharedArrayBuffer | null = null;
   let filled = 0;
   for await (const piece of source) {
     onPiece(piece);

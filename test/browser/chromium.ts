@@ -36,6 +36,7 @@ export type Browser = {
 /** Opens a window of 1280x900, as on a laptop. */
 export async function openBrowser(executablePath: string): Promise<Browser> {
   const profile = await mkdtemp(path.join(tmpdir(), 'pgr-browser-'));
+  const removeProfile = (): Promise<void> => rm(profile, { recursive: true, force: true });
   try {
     const context = await chromium.launchPersistentContext(profile, {
       executablePath,
@@ -45,16 +46,13 @@ export async function openBrowser(executablePath: string): Promise<Browser> {
     });
     const page = context.pages()[0] ?? (await context.newPage());
     page.setDefaultTimeout(30_000);
-    return {
-      page,
-      picture: (name) => keepPicture(page, name),
-      close: async () => {
-        await context.close();
-        await rm(profile, { recursive: true, force: true });
-      },
+    const close = async (): Promise<void> => {
+      await context.close();
+      await removeProfile();
     };
+    return { page, picture: (name) => keepPicture(page, name), close };
   } catch (error) {
-    await rm(profile, { recursive: true, force: true });
+    await removeProfile();
     throw error;
   }
 }

@@ -57,6 +57,8 @@ export class RunPage {
     const description = await option.innerText();
     await option.click();
     await dialog.getByRole('textbox', { name: 'Data' }).click();
+    // The dialog keeps what was sent last.
+    await this.page.keyboard.press('ControlOrMeta+a');
     await this.page.keyboard.insertText(json);
     return { description, dialog };
   }

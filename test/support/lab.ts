@@ -81,8 +81,11 @@ export class TestLab {
     return this.json<LabStatus>(['lab', 'status']);
   }
 
-  show(run: string, config?: string): Promise<RunView> {
-    return this.json<RunView>(['show', run], config === undefined ? {} : { config });
+  async show(run: string, config?: string): Promise<RunView> {
+    type Answer = RunView & { error?: { code: string; message: string } };
+    const answer = await this.json<Answer>(['show', run], config === undefined ? {} : { config });
+    if (answer.error) throw new Error(`${answer.error.code}: ${answer.error.message}`);
+    return answer;
   }
 
   /** Polls a run until it has one of the statuses (and, when given, its open step is `step`). */

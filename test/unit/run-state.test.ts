@@ -91,6 +91,16 @@ test('the page says exactly how to approve, and shows text of strangers as text'
   expect(page.length).toBeLessThan(12_000);
 });
 
+test('a refused decision stands at the gate while it is open, and under Decisions afterwards', () => {
+  const run = view({ status: 'waiting-approval', gate: structuredClone(gate) });
+  noteDecision(run, decision());
+  const line = '- ben: approve at promote, **refused**: wrong code';
+  expect(runDetails(run, PITR.title).indexOf(line)).toBeLessThan(runDetails(run, PITR.title).indexOf('```json'));
+  expect(runDetails(run, PITR.title)).not.toContain('### Decisions');
+  closeGate(run);
+  expect(runDetails(run, PITR.title)).toContain(`### Decisions\n\n${line}`);
+});
+
 test('the page of a parked run gives the commands for each choice', () => {
   const failure = {
     step: 'replay-wal',

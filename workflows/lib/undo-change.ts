@@ -52,7 +52,6 @@ async function swapBack(run: Run<UndoStep>, change: UndoChange): Promise<void> {
   const { input, plan } = change;
   const context = contextOf(change);
   const nodes = [plan.primary, ...plan.standbys];
-  const replaced = [plan.primary, ...plan.standbys.filter((node) => input.promotion.rebuilt.includes(node.name))];
   await run.step(
     'fence-new-cluster',
     () => eachNode(nodes, (node) => onHost(node.host).fenceNode(nodeInput(context, node))),
@@ -64,24 +63,24 @@ async function swapBack(run: Run<UndoStep>, change: UndoChange): Promise<void> {
       },
     },
   );
-  await run.step('swap-out', () => eachNode(replaced, (node) => onHost(node.host).swapOut(nodeInput(context, node))), {
+  await run.step('swap-out', () => eachNode(nodes, (node) => onHost(node.host).swapOut(nodeInput(context, node))), {
     undo: {
       step: 'swap-in',
       title: 'Swap the promoted data in again',
       work: () =>
-        eachNode(replaced, (node) =>
+        eachNode(nodes, (node) =>
           onHost(node.host).swapIn({ ...nodeInput(context, node), ref: input.promotion.plan.ref }),
         ),
     },
   });
   await run.step(
     'return-old-data',
-    () => eachNode(replaced, (node) => onHost(node.host).returnOldData(nodeInput(context, node))),
+    () => eachNode(nodes, (node) => onHost(node.host).returnOldData(nodeInput(context, node))),
     {
       undo: {
         step: 'keep-old-data',
         title: 'Keep the old data aside again',
-        work: () => eachNode(replaced, (node) => onHost(node.host).keepOldData(nodeInput(context, node))),
+        work: () => eachNode(nodes, (node) => onHost(node.host).keepOldData(nodeInput(context, node))),
       },
     },
   );
