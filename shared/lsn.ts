@@ -6,11 +6,6 @@ export type Lsn = string & { readonly __brand: 'Lsn' };
 
 const LSN_PATTERN = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i;
 
-/** True when `text` is written as PostgreSQL writes an LSN. */
-export function isLsn(text: string): boolean {
-  return LSN_PATTERN.test(text);
-}
-
 /** Parses `HI/LO`; returns null for anything else, so that callers name the field in their own error. */
 export function parseLsn(text: string): Lsn | null {
   const match = LSN_PATTERN.exec(text.trim());

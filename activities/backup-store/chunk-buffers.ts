@@ -1,53 +1,52 @@
-/** A fixed budget of memory for data under way. Buffers are used again and again: fresh memory costs page faults, and the collector is late. */
+/**
+ * A fixed amount of memory for data under way: one shared block, lent out in runs of pages. Nothing is given back to the collector, which is
+ * late with memory outside of its heap, and the pages stay warm (the first touch of a page costs more than what is done with it).
+ */
+
+/** A run of bytes in a shared block; whoever was told of it last may touch it. */
+export type Lease = { block: SharedArrayBuffer; start: number; bytes: number };
 
 export type BufferPool = {
-  /** A buffer of at least `bytes`; waits (first come, first served) while the budget is used up. */
-  acquire(bytes: number): Promise<SharedArrayBuffer>;
-  release(buffer: SharedArrayBuffer): void;
-  /** Bytes of all buffers that exist, used and free. */
-  allocatedBytes(): number;
+  /** Room for `bytes`; waits (first come, first served) while there is none. */
+  acquire(bytes: number): Promise<Lease>;
+  release(lease: Lease): void;
 };
 
-type Waiter = { bytes: number; resolve: (buffer: SharedArrayBuffer) => void };
+type Waiter = { bytes: number; resolve: (lease: Lease) => void };
 
-const MIB = 1024 * 1024;
+const PAGE_BYTES = 1024 * 1024;
 
-/** A pool over `budgetBytes`. A single request larger than the whole budget is served when nothing else is out. */
+/** The leased bytes. */
+export function bytesOf({ block, start, bytes }: Lease): Buffer {
+  return Buffer.from(block, start, bytes);
+}
+
+/** A pool of `budgetBytes`. A request larger than that (a WAL segment of a cluster with huge ones) gets a block of its own. */
 export function createBufferPool(budgetBytes: number): BufferPool {
-  const free: SharedArrayBuffer[] = [];
+  const pages = Math.ceil(budgetBytes / PAGE_BYTES);
+  const block = new SharedArrayBuffer(pages * PAGE_BYTES);
+  const taken = new Uint8Array(pages);
   const waiting: Waiter[] = [];
-  let allocated = 0;
-  let out = 0;
 
-  const takeFree = (bytes: number): SharedArrayBuffer | null => {
-    let best = -1;
-    for (const [index, { byteLength }] of free.entries()) {
-      const fits = byteLength >= bytes && byteLength <= Math.max(4 * bytes, 4 * MIB);
-      if (fits && byteLength < (free[best]?.byteLength ?? Number.MAX_SAFE_INTEGER)) best = index;
-    }
-    return best === -1 ? null : (free.splice(best, 1)[0] ?? null);
-  };
-  const allocate = (bytes: number): SharedArrayBuffer | null => {
-    const size = Math.max(Math.ceil(bytes / MIB), 1) * MIB;
-    while (allocated + size > budgetBytes && free.length > 0) allocated -= free.shift()?.byteLength ?? 0;
-    if (allocated + size > budgetBytes && out > 0) return null;
-    allocated += size;
-    return new SharedArrayBuffer(size);
-  };
-  const take = (bytes: number): SharedArrayBuffer | null => {
-    const buffer = takeFree(bytes) ?? allocate(bytes);
-    if (buffer !== null) out += 1;
-    return buffer;
+  const take = (bytes: number): Lease | null => {
+    const count = Math.max(Math.ceil(bytes / PAGE_BYTES), 1);
+    if (count > pages) return { block: new SharedArrayBuffer(bytes), start: 0, bytes };
+    const first = findRun(taken, count);
+    if (first === -1) return null;
+    taken.fill(1, first, first + count);
+    return { block, start: first * PAGE_BYTES, bytes };
   };
   return {
     acquire(bytes) {
-      const buffer = waiting.length === 0 ? take(bytes) : null;
-      if (buffer !== null) return Promise.resolve(buffer);
+      const lease = waiting.length === 0 ? take(bytes) : null;
+      if (lease !== null) return Promise.resolve(lease);
       return new Promise((resolve) => waiting.push({ bytes, resolve }));
     },
-    release(buffer) {
-      out -= 1;
-      free.push(buffer);
+    release(lease) {
+      if (lease.block === block) {
+        const first = lease.start / PAGE_BYTES;
+        taken.fill(0, first, first + Math.max(Math.ceil(lease.bytes / PAGE_BYTES), 1));
+      }
       for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
         const given = take(next.bytes);
         if (given === null) return;
@@ -55,6 +54,15 @@ export function createBufferPool(budgetBytes: number): BufferPool {
         next.resolve(given);
       }
     },
-    allocatedBytes: () => allocated,
   };
+}
+
+/** Index of the first run of `count` free pages, -1 when there is none. */
+function findRun(taken: Uint8Array, count: number): number {
+  let free = 0;
+  for (let page = 0; page < taken.length; page += 1) {
+    free = taken[page] === 0 ? free + 1 : 0;
+    if (free === count) return page - count + 1;
+  }
+  return -1;
 }

@@ -3,6 +3,7 @@
  * are handed over by transfer count as new memory on every side, and the collector then runs all the time.)
  */
 import type { FilePiece } from './base-index.js';
+import type { Lease } from './chunk-buffers.js';
 import type { Owner } from './chunk-files.js';
 import type { Compression } from './codec.js';
 import type { ExpectedSegment } from './wal-page.js';
@@ -20,7 +21,7 @@ export type ChunkTask = {
 /** Verify, decompress and write chunks; then mark each as done in the state file (byte `markAt + number`). */
 export type UnpackRequest = {
   kind: 'unpack';
-  buffer: SharedArrayBuffer;
+  lease: Lease;
   compression: 'none' | 'gz' | 'lz4';
   dir: string;
   owner: Owner;
@@ -32,8 +33,7 @@ export type UnpackRequest = {
 /** Decompress a WAL file, check it, write it under a temporary name and rename it. `expected` is null for files that are no segments. */
 export type WalRequest = {
   kind: 'wal';
-  buffer: SharedArrayBuffer;
-  bytes: number;
+  lease: Lease;
   compression: Compression;
   dir: string;
   name: string;
@@ -42,10 +42,10 @@ export type WalRequest = {
   limitBytes: number;
 };
 
-/** Compress the first `bytes` of the buffer in place. */
+/** Compress the first `bytes` of the lease in place. */
 export type PackRequest = {
   kind: 'pack';
-  buffer: SharedArrayBuffer;
+  lease: Lease;
   bytes: number;
   compression: 'none' | 'gz' | 'lz4';
 };

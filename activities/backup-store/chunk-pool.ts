@@ -5,7 +5,7 @@ import { stepFailure } from '../lib/failure.js';
 import type { ChunkReplies, ChunkReply, ChunkRequest } from './chunk-messages.js';
 
 export type ChunkPool = {
-  /** The buffer of the request must not be touched until the reply. Rejects with a typed failure when this machine is the problem. */
+  /** The memory of the request must not be touched until the reply. Rejects with a typed failure when this machine is the problem. */
   run<R extends ChunkRequest>(request: R): Promise<ChunkReplies[R['kind']]>;
   close(): Promise<void>;
 };

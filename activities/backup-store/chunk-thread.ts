@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { constants, openSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 
+import { bytesOf } from './chunk-buffers.js';
 import { createFileWriter, problemOfData, writeFully, type FileWriter } from './chunk-files.js';
 import type {
   ChunkReply,
@@ -60,7 +61,7 @@ async function serve(tools: Tools, request: ChunkRequest): Promise<UnpackReply |
 
 /** Chunks with a problem are reported and left; the others are written and marked. */
 export function unpack(tools: Tools, request: UnpackRequest): UnpackReply {
-  const data = Buffer.from(request.buffer);
+  const data = bytesOf(request.lease);
   const bad: UnpackReply['bad'] = [];
   for (const chunk of request.chunks) {
     const stored = data.subarray(chunk.at, chunk.at + chunk.bytes);
@@ -112,7 +113,7 @@ function stateFile(tools: Tools, path: string): number {
 }
 
 function pack(tools: Tools, request: PackRequest): PackReply {
-  const whole = Buffer.from(request.buffer);
+  const whole = bytesOf(request.lease);
   const bytes = tools.codec.compressInto(whole.subarray(0, request.bytes), request.compression, whole);
   if (bytes === null) throw new Error('a chunk grew beyond its buffer when it was compressed');
   const sha256 = createHash('sha256').update(whole.subarray(0, bytes)).digest('hex');

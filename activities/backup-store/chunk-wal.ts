@@ -2,6 +2,7 @@
 import { closeSync, ftruncateSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { bytesOf } from './chunk-buffers.js';
 import { openFile, problemOfData, writeFully } from './chunk-files.js';
 import type { WalReply, WalRequest } from './chunk-messages.js';
 import { decompress } from './codec.js';
@@ -32,7 +33,7 @@ async function writeContent(
   fd: number,
 ): Promise<{ bad: string | null; rawBytes: number }> {
   const { expected, compression, limitBytes } = request;
-  const stored = Buffer.from(request.buffer, 0, request.bytes);
+  const stored = bytesOf(request.lease);
   if (expected === null || compression === 'zst') {
     const raw = await decompress(stored, compression, limitBytes);
     const bad = expected === null ? null : problemOfWhole(raw, expected);

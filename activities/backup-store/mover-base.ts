@@ -2,6 +2,7 @@
 import { stepFailure } from '../lib/failure.js';
 import { baseKeys, readBaseHeader, type BaseHeader } from './base-catalog.js';
 import { createPieceFinder, readBaseIndex, type BaseIndex, type FilePiece } from './base-index.js';
+import { bytesOf } from './chunk-buffers.js';
 import type { Owner } from './chunk-files.js';
 import type { UnpackReply } from './chunk-messages.js';
 import { planGroups, type ChunkGroup } from './chunk-plan.js';
@@ -72,10 +73,10 @@ async function transferGroup(context: Context, group: ChunkGroup): Promise<void>
 async function fetchAndUnpack(context: Context, group: ChunkGroup): Promise<UnpackReply> {
   const { tools, header, index, state, dir, owner, piecesOf } = context;
   const bytes = group.end - group.start + 1;
-  const buffer = await tools.buffers.acquire(bytes);
+  const lease = await tools.buffers.acquire(bytes);
   try {
     const key = baseKeys(header.id).folder + header.tar;
-    await tools.objects.get(key, { start: group.start, end: group.end }, Buffer.from(buffer));
+    await tools.objects.get(key, { start: group.start, end: group.end }, bytesOf(lease));
     tools.progress.fetched(bytes);
     const chunks = group.chunks.flatMap((number) => {
       const chunk = index.chunks[number];
@@ -84,9 +85,9 @@ async function fetchAndUnpack(context: Context, group: ChunkGroup): Promise<Unpa
     });
     const { compression } = header;
     const place = { dir, owner, stateFile: state.file, markAt: state.markAt };
-    return await tools.threads.run({ kind: 'unpack', buffer, compression, chunks, ...place });
+    return await tools.threads.run({ kind: 'unpack', lease, compression, chunks, ...place });
   } finally {
-    tools.buffers.release(buffer);
+    tools.buffers.release(lease);
   }
 }
 

@@ -6,6 +6,7 @@ import { isSegmentName, parseHistory, type TimelineSwitch } from '../../shared/t
 import type { FetchSpec } from '../lib/backup-store.js';
 import { stepFailure } from '../lib/failure.js';
 import type { BaseHeader } from './base-catalog.js';
+import { bytesOf } from './chunk-buffers.js';
 import type { MoverTools, Transfer } from './mover-tools.js';
 import { neededHistory, planWal } from './mover-wal-plan.js';
 import { listWalFiles, readWalFile, walCorrupt, type WalFile } from './wal-archive.js';
@@ -91,14 +92,13 @@ async function fetchFile(
   expected: ExpectedSegment | null,
 ): Promise<string | null> {
   if (file.bytes === 0) return 'is empty';
-  const buffer = await tools.buffers.acquire(file.bytes);
+  const lease = await tools.buffers.acquire(file.bytes);
   try {
-    await tools.objects.get(file.key, { start: 0, end: file.bytes - 1 }, Buffer.from(buffer));
+    await tools.objects.get(file.key, { start: 0, end: file.bytes - 1 }, bytesOf(lease));
     tools.progress.fetched(file.bytes);
     const reply = await tools.threads.run({
       kind: 'wal',
-      buffer,
-      bytes: file.bytes,
+      lease,
       compression: file.compression,
       dir: spec.wal.dir,
       name,
@@ -108,6 +108,6 @@ async function fetchFile(
     });
     return reply.bad;
   } finally {
-    tools.buffers.release(buffer);
+    tools.buffers.release(lease);
   }
 }

@@ -57,3 +57,9 @@ select (select system_identifier::text from pg_control_system()) as "systemIdent
 
 /** The server's clock in UTC with microseconds. */
 export const SERVER_CLOCK_SQL = `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "now"`;
+
+/** Whether the archiver's last attempt failed. */
+export const ARCHIVER_SQL = `
+select last_failed_wal as "lastFailedWal",
+       coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) as "isFailing"
+  from pg_stat_archiver`;

@@ -4,7 +4,8 @@ import pg from 'pg';
 import type { MinimumSettings } from '../../shared/contracts/plan.js';
 import type { TakeBaseOptions } from '../lib/backup-store.js';
 import { stepFailure } from '../lib/failure.js';
-import { SERVER_CLOCK_SQL, SERVER_FACTS_SQL } from './take-base-commands.js';
+import type { ArchiverState } from './take-base-archive-watch.js';
+import { ARCHIVER_SQL, SERVER_CLOCK_SQL, SERVER_FACTS_SQL } from './take-base-commands.js';
 
 export type ServerFacts = MinimumSettings & {
   systemIdentifier: string;
@@ -31,6 +32,12 @@ export async function readServer(connection: TakeBaseOptions['connection']): Pro
 export async function readServerClock(connection: TakeBaseOptions['connection']): Promise<string> {
   const [clock] = await queryRows(connection, [SERVER_CLOCK_SQL]);
   return (clock as { now: string }).now;
+}
+
+/** How archiving goes. */
+export async function readArchiver(connection: TakeBaseOptions['connection']): Promise<ArchiverState> {
+  const [row] = await queryRows(connection, [ARCHIVER_SQL]);
+  return row as ArchiverState;
 }
 
 async function queryRows(connection: TakeBaseOptions['connection'], statements: string[]): Promise<unknown[]> {

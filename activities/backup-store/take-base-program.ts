@@ -9,16 +9,12 @@ import { baseBackupArgs } from './take-base-commands.js';
 
 export type BackupRun = {
   stdout: AsyncIterable<Buffer>;
-  /** Resolves when the program has ended well; throws CommandFailed (or ArchiveFailing) otherwise. Call it after stdout has ended. */
+  /** Resolves when the program has ended well; throws CommandFailed, or why it was killed. Call it after stdout has ended. */
   ended(): Promise<void>;
-  kill(): void;
+  kill(why?: Error): void;
 };
 
-/**
- * How long the server may wait for its own archive after the last byte of data. It says so every minute or so; a healthy archive takes
- * seconds.
- */
-const ARCHIVE_PATIENCE_MS = 10 * 60_000;
+/** Kept of what the program says. */
 const STDERR_LINES = 20;
 
 /** Starts the backup. The password travels in the environment only. */
@@ -31,16 +27,10 @@ export function startBackup(options: TakeBaseOptions, parentManifest: string | n
     env: { ...minimalEnvironment(), ...(password === null ? {} : { PGPASSWORD: password }) },
   });
   const lines: string[] = [];
-  let waitingSince: number | null = null;
-  let gaveUp = false;
+  let reason: Error | null = null;
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     lines.push(...text.split('\n').filter((line) => line.trim() !== ''));
     lines.splice(0, Math.max(0, lines.length - STDERR_LINES));
-    if (!text.includes('still waiting for all required WAL segments')) return;
-    waitingSince ??= Date.now();
-    if (Date.now() - waitingSince < ARCHIVE_PATIENCE_MS) return;
-    gaveUp = true;
-    child.kill('SIGTERM');
   });
   const exit = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
     child.once('error', (error) => {
@@ -57,14 +47,13 @@ export function startBackup(options: TakeBaseOptions, parentManifest: string | n
     async ended() {
       const { code, signal } = await exit;
       if (code === 0) return;
+      if (reason !== null) throw reason;
       const said = lines.slice(-5).join(' | ');
-      if (gaveUp) {
-        throw stepFailure('ArchiveFailing', `the wal that the base needs was not archived within 10 minutes: ${said}`);
-      }
       const ended = signal === null ? `ended with exit code ${String(code)}` : `was killed by ${signal}`;
       throw stepFailure('CommandFailed', `pg_basebackup ${ended}: ${said}`);
     },
-    kill() {
+    kill(why) {
+      reason ??= why ?? null;
       child.kill('SIGTERM');
     },
   };

@@ -1,6 +1,6 @@
 /** From the tar stream of pg_basebackup to compressed chunks and an index of the files in them. */
 import type { ChunkEntry } from './base-index.js';
-import type { BufferPool } from './chunk-buffers.js';
+import { bytesOf, type BufferPool, type Lease } from './chunk-buffers.js';
 import type { ChunkPool } from './chunk-pool.js';
 import { createTarIndexer, type TarEntry } from './tar-index.js';
 
@@ -23,7 +23,7 @@ export type PackedStream = {
 
 export type StreamTools = { threads: ChunkPool; buffers: BufferPool; compression: 'none' | 'gz' | 'lz4' };
 
-type Packed = { buffer: SharedArrayBuffer; bytes: number; rawBytes: number; sha256: string };
+type Packed = { lease: Lease; bytes: number; rawBytes: number; sha256: string };
 
 /** Cuts `source` into chunks, compresses them on the threads, and keeps their order. `onRaw` hears of every raw byte read. */
 export function packStream(
@@ -41,20 +41,20 @@ export function packStream(
     const yieldNext = async function* (): AsyncGenerator<Buffer> {
       const packed = await ahead.shift();
       if (packed === undefined) return;
-      const { buffer, bytes, rawBytes, sha256 } = packed;
+      const { lease, bytes, rawBytes, sha256 } = packed;
       chunks.push({ offset, bytes, rawOffset, rawBytes, sha256 });
       offset += bytes;
       rawOffset += rawBytes;
       // A copy of the small result, so that the large buffer is free at once.
-      const stored = Buffer.from(new Uint8Array(buffer, 0, bytes));
-      tools.buffers.release(buffer);
+      const stored = Buffer.from(bytesOf({ ...lease, bytes }));
+      tools.buffers.release(lease);
       yield stored;
     };
-    for await (const { buffer, bytes } of cutChunks(source, tools.buffers, (piece) => {
+    for await (const { lease, bytes } of cutChunks(source, tools.buffers, (piece) => {
       indexer.feed(piece);
       onRaw(piece.length);
     })) {
-      ahead.push(packChunk(tools, buffer, bytes));
+      ahead.push(packChunk(tools, lease, bytes));
       if (ahead.length >= CHUNKS_AHEAD) yield* yieldNext();
     }
     while (ahead.length > 0) yield* yieldNext();
@@ -67,9 +67,9 @@ export function packStream(
   };
 }
 
-async function packChunk(tools: StreamTools, buffer: SharedArrayBuffer, rawBytes: number): Promise<Packed> {
-  const reply = await tools.threads.run({ kind: 'pack', buffer, bytes: rawBytes, compression: tools.compression });
-  return { ...reply, buffer, rawBytes };
+async function packChunk(tools: StreamTools, lease: Lease, rawBytes: number): Promise<Packed> {
+  const reply = await tools.threads.run({ kind: 'pack', lease, bytes: rawBytes, compression: tools.compression });
+  return { ...reply, lease, rawBytes };
 }
 
 /** Fills buffers of the pool with exactly {@link CHUNK_RAW_BYTES}, the last one with what is left. */
@@ -77,23 +77,23 @@ async function* cutChunks(
   source: AsyncIterable<Buffer>,
   buffers: BufferPool,
   onPiece: (piece: Buffer) => void,
-): AsyncGenerator<{ buffer: SharedArrayBuffer; bytes: number }> {
-  let buffer: SharedArrayBuffer | null = null;
+): AsyncGenerator<{ lease: Lease; bytes: number }> {
+  let lease: Lease | null = null;
   let filled = 0;
   for await (const piece of source) {
     onPiece(piece);
     let at = 0;
     while (at < piece.length) {
-      buffer ??= await buffers.acquire(CHUNK_RAW_BYTES + SLACK_BYTES);
+      lease ??= await buffers.acquire(CHUNK_RAW_BYTES + SLACK_BYTES);
       const taken = Math.min(piece.length - at, CHUNK_RAW_BYTES - filled);
-      piece.copy(Buffer.from(buffer), filled, at, at + taken);
+      piece.copy(bytesOf(lease), filled, at, at + taken);
       at += taken;
       filled += taken;
       if (filled < CHUNK_RAW_BYTES) continue;
-      yield { buffer, bytes: filled };
-      buffer = null;
+      yield { lease, bytes: filled };
+      lease = null;
       filled = 0;
     }
   }
-  if (buffer !== null) yield { buffer, bytes: filled };
+  if (lease !== null) yield { lease, bytes: filled };
 }

@@ -21,7 +21,8 @@ import { createBufferPool } from './chunk-buffers.js';
 import { createChunkPool } from './chunk-pool.js';
 import { endingOf } from './codec.js';
 import type { ObjectStore } from './s3-objects.js';
-import { readServer, readServerClock, refuseServer, type ServerFacts } from './take-base-facts.js';
+import { watchArchive } from './take-base-archive-watch.js';
+import { readArchiver, readServer, readServerClock, refuseServer, type ServerFacts } from './take-base-facts.js';
 import { readManifest, type ManifestFacts } from './take-base-manifest.js';
 import { readParent, type Parent } from './take-base-parent.js';
 import { majorOfBackupProgram, startBackup } from './take-base-program.js';
@@ -73,13 +74,23 @@ async function copyBase(
     // An incremental base reads everything and sends little: its size is not known before.
     const total = options.kind === 'full' && server.databaseBytes > 0 ? server.databaseBytes : null;
     let rawRead = 0;
+    let lastByteAt = Date.now();
     const packed = packStream(backup.stdout, tools, (bytes) => {
       rawRead += bytes;
+      lastByteAt = Date.now();
       deps.reporter.progress({ done: rawRead, total: total === null ? null : Math.max(total, rawRead), unit: 'bytes' });
     });
     const tar = `base.tar${endingOf(deps.compression)}`;
     const guarded = untilEnded(packed.pieces, () => backup.ended());
-    const { bytes } = await deps.objects.putFromParts(baseKeys(options.id).folder + tar, guarded);
+    const stopWatching = watchArchive({
+      idleMs: () => Date.now() - lastByteAt,
+      readArchiver: () => readArchiver(options.connection),
+      giveUp: (failure) => {
+        backup.kill(failure);
+      },
+    });
+    const key = baseKeys(options.id).folder + tar;
+    const { bytes } = await deps.objects.putFromParts(key, guarded).finally(stopWatching);
     const endedAt = await readServerClock(options.connection);
     return await storeIndex({ options, deps, server, parent, packed, tar, bytes, endedAt });
   } finally {

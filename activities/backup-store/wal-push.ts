@@ -78,11 +78,22 @@ async function findArchived(objects: SlimObjects, walPrefix: string, name: strin
   return null;
 }
 
+function isMissingLibrary(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return code.endsWith('MODULE_NOT_FOUND') || error.message.includes('native binding');
+}
+
 async function compareArchived(objects: SlimObjects, present: WalFile, raw: Buffer): Promise<WalPushResult> {
   const stored = await objects.get(present.key);
   const same = await decompress(stored, present.compression, LARGEST_BYTES).then(
     (archived) => archived.equals(raw),
-    () => false,
+    (error: unknown) => {
+      // Not being able to read it is not knowing what it holds.
+      if (isMissingLibrary(error))
+        throw stepFailure('PreconditionFailed', `${present.key} is there, and the library to read it is not`);
+      return false;
+    },
   );
   if (same) return { outcome: 'already-archived', key: present.key, bytes: present.bytes };
   throw stepFailure(

@@ -2,7 +2,7 @@
  * What activities get from outside. The interfaces that one area offers to another stand here, because areas do not import
  * each other; `workers/deps.ts` joins them.
  */
-import type { Config, EnvironmentConfig, NodeConfig } from '../../config/schema.js';
+import type { Config } from '../../config/schema.js';
 import type { BackupStore } from './backup-store.js';
 import type { JobRunner } from './job-runner.js';
 import type { NodeRuntime } from './runtime.js';
@@ -28,4 +28,3 @@ export type ActivityDeps = {
   log: Log;
 };
 
-export type NodeOfEnvironment = { environment: EnvironmentConfig; node: NodeConfig };

@@ -10,7 +10,7 @@ export type ProcessIdentity = { pid: number; startedAt: string };
 const run = promisify(execFile);
 
 /** Start mark of a live process (field 22 of /proc/PID/stat; `ps -o lstart` where there is no /proc); null when there is none. */
-export async function readStartMark(pid: number): Promise<string | null> {
+async function readStartMark(pid: number): Promise<string | null> {
   if (process.platform === 'linux') {
     const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => null);
     if (stat === null) return null;

@@ -77,12 +77,15 @@ function holderOf({ view, child }: RunFamily, gate: string): RunView {
   return view.gate?.name !== gate && child?.gate?.name === gate ? child : view;
 }
 
-/** The signal's name says whether it approves, so the payload does not. */
+/**
+ * The signal's name says whether it approves, so the payload does not. It is laid out as the UI's editor lays it out: one line would
+ * grow when the editor is left, and the click on Submit would miss.
+ */
 function printDecision(context: CliContext, signal: Verb, decision: Decision, view: RunView): void {
   const { gate, code, by, comment, signature } = decision;
   const input = { gate, code, by, comment, signature };
-  context.result({ run: view.run, runId: view.runId, signal, input }, () => `${JSON.stringify(input)}\n`);
+  context.result({ run: view.run, runId: view.runId, signal, input }, () => `${JSON.stringify(input, null, 2)}\n`);
   context.io.err(
-    `in the Temporal UI, on the page of ${view.run}: More Actions, Send a Signal, ${signal}; paste the line\n`,
+    `in the Temporal UI, on the page of ${view.run}: More Actions, Send a Signal, ${signal}; paste it into Data\n`,
   );
 }

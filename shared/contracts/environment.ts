@@ -12,7 +12,7 @@ export type GatePolicy = {
   identity: 'declared' | 'signed';
 };
 
-export type NodeFacts = { name: string; host: string };
+type NodeFacts = { name: string; host: string };
 
 export type AppFacts = { name: string; host: string };
 

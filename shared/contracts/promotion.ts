@@ -3,7 +3,7 @@ import type { RecoveryPlan, TransactionPoint } from './plan.js';
 import type { EvidenceCheck, SandboxRef } from './sandbox.js';
 
 /** What an activity must find before it may stop, rename or replace a node's data (invariant 2). */
-export type NodeIdentity = { systemIdentifier: string; dataDir: string; host: string };
+type NodeIdentity = { systemIdentifier: string; dataDir: string; host: string };
 
 /** One node under one run: `runId` names the kept data, so every attempt means the same directory. */
 export type NodeStepInput = { environment: string; node: string; run: string; runId: string; expect: NodeIdentity };

@@ -21,7 +21,7 @@ export type PitrInput = RunRequest & {
 export type PlannedRecovery = { outcome: 'planned'; plan: RecoveryPlan };
 
 /** What the parent pitr run hands down: the child accepts it only from its real parent. */
-export type ApprovedByParent = { gate: string; code: string; decisions: DecisionOutcome[] };
+type ApprovedByParent = { gate: string; code: string; decisions: DecisionOutcome[] };
 
 export type PromoteInput = RunRequest & {
   fromRun: string;

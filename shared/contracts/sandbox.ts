@@ -92,4 +92,4 @@ export type RecoveryResult = {
   promotion: PromotionResultRef | null;
 };
 
-export type PromotionResultRef = { run: string; runId: string };
+type PromotionResultRef = { run: string; runId: string };

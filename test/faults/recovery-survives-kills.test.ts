@@ -49,7 +49,7 @@ async function startRecovery(promote: boolean): Promise<Before> {
   const counted = await orders();
   const from = await timeline();
   const kept = await keptDirectories();
-  const accident = await lab.json<Accident>(['lab', 'accident', 'delete-without-where']);
+  const accident = await lab.json<Accident>(['lab', 'accident', 'truncate']);
   const args = [
     'pitr',
     'lab',
@@ -84,25 +84,20 @@ async function expectUndisturbed(before: Before): Promise<void> {
   }
 }
 
-/** A worker that dies at the named place once; the one started after it goes on. */
-async function withArmedWorker(point: string, drive: () => Promise<Before>): Promise<void> {
-  await lab.stopOwnWorker();
-  const flag = path.join(scratch, point.replace(':', '-'));
-  const armed = await lab.startWorker({ PGR_FAULT: point, PGR_FAULT_FLAG: flag });
-  const before = await drive();
-  if (armed.exitCode === null && armed.signalCode === null) {
+/** Workers one after the other, each dying by SIGKILL at its place; the lab's own worker does the rest. */
+async function dieAt(points: readonly string[]): Promise<void> {
+  for (const point of points) {
+    const flag = path.join(scratch, point.replace(':', '-'));
+    const armed = await lab.startWorker({ PGR_FAULT: point, PGR_FAULT_FLAG: flag });
     await lab.until(
       () => Promise.resolve(armed.signalCode),
       (signal) => signal === 'SIGKILL',
       180_000,
-      () => `worker did not reach ${point}`,
+      () => `no worker reached ${point}`,
     );
+    expect((await stat(flag)).isFile()).toBe(true);
   }
-  expect((await stat(flag)).isFile()).toBe(true);
   expect((await lab.pgr(['lab', 'up'], { timeoutMs: 120_000 })).exitCode).toBe(0);
-  const view = await lab.waitFor(before.run, ['completed', 'waiting-approval'], { timeoutMs: 240_000 });
-  if (view.status === 'waiting-approval') return finish(before);
-  await expectUndisturbed(before);
 }
 
 test('a worker killed while a gate is open changes nothing: the next one takes the decision', async () => {
@@ -114,26 +109,36 @@ test('a worker killed while a gate is open changes nothing: the next one takes t
   await finish(before);
 });
 
-test.each(['restore-base:transferring', 'combined-before-rename', 'replay-wal:started'])(
-  'a worker killed at %s goes on with what is there',
-  async (point) => {
-    await withArmedWorker(point, () => startRecovery(true));
-  },
-);
+test('workers killed in the transfer, after the bases were combined and in the replay: each next one goes on with what is there', async () => {
+  await lab.stopOwnWorker();
+  const dying = dieAt(['restore-base:transferring', 'combined-before-rename', 'replay-wal:started']);
+  const before = await startRecovery(true);
+  await dying;
+  await finish(before);
+});
 
-test.each([
-  'keep-old-data:after-rename',
-  'swap-in:after-rename',
-  'start-node:after-start',
-  'end-recovery:promoted',
-  'rebuild-standby:renamed',
-])('a worker killed at %s leaves a promotion that completes with each effect once', async (point) => {
-  await withArmedWorker(point, async () => {
-    const before = await startRecovery(true);
-    await lab.waitFor(before.run, ['waiting-approval']);
-    expect((await lab.approve(before.run)).exitCode).toBe(0);
-    return before;
-  });
+test('workers killed at every stage of a promotion leave one that completes with each effect once', async () => {
+  const before = await startRecovery(true);
+  await lab.waitFor(before.run, ['waiting-approval']);
+  const { gate } = await lab.show(before.run);
+  await lab.stopOwnWorker();
+  const dying = dieAt([
+    'keep-old-data:after-rename',
+    'swap-in:after-rename',
+    'end-recovery:promoted',
+    'start-node:after-start',
+    'rebuild-standby:renamed',
+  ]);
+  const approve = ['approve', before.run, 'promote', '--code', gate?.code ?? '', '--by', 'ben'];
+  await lab.until(
+    () => lab.pgr(approve),
+    (result) => result.exitCode === 0,
+    60_000,
+    (result) => result.stderr,
+  );
+  await dying;
+  await lab.waitFor(before.run, ['completed'], { timeoutMs: 240_000 });
+  await expectUndisturbed(before);
 });
 
 test('a temporal server killed in the middle of a recovery comes back and the recovery goes on', async () => {

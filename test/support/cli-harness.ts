@@ -9,7 +9,7 @@ import type { RecordEntry, RecordSummary } from '../../shared/contracts/record.j
 import type { RunView } from '../../shared/contracts/status.js';
 import { PITR } from '../../shared/runbooks/pitr.js';
 
-export const NOW = new Date('2026-11-21T03:45:00.000Z');
+const NOW = new Date('2026-11-21T03:45:00.000Z');
 export const RUN = 'lab/pitr/20261121-034200';
 export const RUN_ID = '0199aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee';
 

@@ -9,7 +9,7 @@ import {
   type BaseIndex,
   type ChunkEntry,
 } from '../../activities/backup-store/base-index.js';
-import { createBufferPool } from '../../activities/backup-store/chunk-buffers.js';
+import { bytesOf, createBufferPool, type Lease } from '../../activities/backup-store/chunk-buffers.js';
 import { planGroups } from '../../activities/backup-store/chunk-plan.js';
 import { gatherParts, partBytesFor } from '../../activities/backup-store/s3-upload.js';
 import { baseBackupArgs } from '../../activities/backup-store/take-base-commands.js';
@@ -147,24 +147,32 @@ test('neighbouring chunks share a request up to its size; finished ones are left
   ]);
 });
 
-test('the memory of the buffers stays within its budget, and a request larger than that is served alone', async () => {
+test('memory is lent within its budget, in order, and a request larger than that gets its own', async () => {
   const pool = createBufferPool(4 * MIB);
-  const first = await pool.acquire(3 * MIB);
-  let served = false;
-  const second = pool.acquire(2 * MIB).then((buffer) => {
-    served = true;
-    return buffer;
-  });
+  const first = await pool.acquire(3 * MIB - 5);
+  const order: string[] = [];
+  const waiting = [2 * MIB, MIB].map((bytes, at) =>
+    pool.acquire(bytes).then((lease) => {
+      order.push(String(at));
+      return lease;
+    }),
+  );
   await new Promise(setImmediate);
-  expect(served).toBe(false);
+  // The second request would fit, but a large one must not wait for ever behind small ones.
+  expect(order).toEqual([]);
   pool.release(first);
-  pool.release(await second);
-  expect(pool.allocatedBytes()).toBeLessThanOrEqual(4 * MIB);
+  const leases = await Promise.all(waiting);
+  expect(order).toEqual(['0', '1']);
+  const [one, two] = leases as [Lease, Lease];
+  expect(one.block).toBe(two.block);
+  expect(one.start + one.bytes <= two.start || two.start + two.bytes <= one.start).toBe(true);
+  bytesOf(one).fill(1);
+  bytesOf(two).fill(2);
+  expect(bytesOf(one).every((byte) => byte === 1)).toBe(true);
   const large = await pool.acquire(9 * MIB);
-  expect(large.byteLength).toBeGreaterThanOrEqual(9 * MIB);
-  pool.release(large);
-  pool.release(await pool.acquire(MIB));
-  expect(pool.allocatedBytes()).toBeLessThanOrEqual(9 * MIB);
+  expect(large.block).not.toBe(one.block);
+  for (const lease of [...leases, large]) pool.release(lease);
+  expect((await pool.acquire(4 * MIB)).start).toBe(0);
 });
 
 test('parts of an upload are large enough for S3 and ten thousand of them hold a terabyte', async () => {

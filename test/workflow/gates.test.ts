@@ -223,7 +223,8 @@ test('the handlers tell the Web UI how to use them, with an example to copy', as
     expect([name, description]).toEqual([name, expect.stringMatching(/\{".*"\}/)]);
   }
   expect(metadata.currentDetails).toContain('More Actions → Send a Signal → `approve`');
-  expect(metadata.currentDetails).toContain(`{"gate":"promote","code":"${code}","by":"YOUR NAME","comment":""}`);
+  const toPaste = JSON.stringify({ gate: 'promote', code, by: 'YOUR NAME', comment: '' }, null, 2);
+  expect(metadata.currentDetails).toContain(toPaste);
   expect(metadata.currentDetails).toContain(`pgr approve ${handle.workflowId} promote --code ${code}`);
   await stop(handle);
 });

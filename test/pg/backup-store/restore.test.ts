@@ -7,11 +7,19 @@ import { execFile } from 'node:child_process';
 import { lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 
+import { createS3Client } from '../../../activities/backup-store/s3-client.js';
+import { createS3Store } from '../../../activities/backup-store/s3-store.js';
+import { watchArchive } from '../../../activities/backup-store/take-base-archive-watch.js';
+import { readArchiver } from '../../../activities/backup-store/take-base-facts.js';
 import { createObjectStore, type ObjectStore } from '../../../activities/backup-store/s3-objects.js';
 import { listBases, type BaseHeader } from '../../../activities/backup-store/base-catalog.js';
-import { listWalFiles } from '../../../activities/backup-store/wal-archive.js';
+import { listWalFiles, readWalFile } from '../../../activities/backup-store/wal-archive.js';
 import type { FetchSpec } from '../../../activities/lib/backup-store.js';
+import { environmentOf } from '../../../activities/lib/environment-config.js';
+import { loadConfig } from '../../../config/load.js';
 import { parseLsn } from '../../../shared/lsn.js';
 import { segmentName, segmentNumberOf } from '../../../shared/timeline.js';
 import { destroyAllClusters, freePort, serverDirectory, startCluster, type Cluster } from '../../support/cluster.js';
@@ -287,4 +295,123 @@ test('an incremental base over a base of another server is refused with the way 
   } finally {
     await other.destroy();
   }
+}, 60_000);
+
+test('a damaged segment is named, its good neighbours and the base are there', async () => {
+  const header = await headerOf('full-1');
+  const last = await switchAndArchive();
+  const key = `wal/${last}.lz4`;
+  const good = await objects.get(key);
+  await objects.put(key, good.subarray(0, good.length - 20));
+  try {
+    const sandbox = await sandboxDir();
+    const spec = specFor(sandbox, [header], last);
+    const running = await site.start('mover', spec);
+    const ended = await running.ended;
+    expect(ended).toMatchObject({ code: 1, result: { failure: { type: 'WalCorrupt' } } });
+    expect(ended.stderr).toContain(`wal object ${key}`);
+    expect(await readdir(spec.wal.dir)).not.toContain(last);
+    await objects.put(key, good);
+    expect(await (await site.start('mover', spec, { jobDir: running.jobDir })).ended).toMatchObject({ code: 0 });
+    expect(await readdir(spec.wal.dir)).toContain(last);
+  } finally {
+    await objects.put(key, good);
+  }
+}, 60_000);
+
+test('segments that other programs archived, plain and gzipped, go into the spool as they were', async () => {
+  const header = await headerOf('full-1');
+  const last = await switchAndArchive();
+  const files = (await listWalFiles(objects, 'wal/'))
+    .filter(({ name }) => name.length === 24 && name <= last)
+    .slice(-2);
+  const client = createS3Client(s3.location, s3);
+  const contents = await Promise.all(files.map((file) => readWalFile(objects, file)));
+  try {
+    for (const [at, file] of files.entries()) {
+      const content = contents[at]!;
+      await client.send(new DeleteObjectCommand({ Bucket: s3.bucket, Key: file.key }));
+      if (at === 0) await objects.put(`wal/${file.name}`, content);
+      else await objects.put(`wal/${file.name}.gz`, gzipSync(content));
+    }
+    const spec = specFor(await sandboxDir(), [header], last);
+    expect(await (await site.start('mover', spec)).ended).toMatchObject({ code: 0, stderr: '' });
+    for (const [at, { name }] of files.entries()) {
+      expect((await readFile(path.join(spec.wal.dir, name))).equals(contents[at]!)).toBe(true);
+    }
+  } finally {
+    client.destroy();
+  }
+}, 60_000);
+
+test('an archive that fails ends the base with its name instead of waiting for ever', async () => {
+  const other = await startCluster({ conf: ['archive_mode = on', 'archive_command = false'] });
+  try {
+    await other.query('select pg_switch_wal()');
+    const connection = { host: '127.0.0.1', port: other.port, user: 'postgres', password: null };
+    const failure = await new Promise<{ type?: string; message: string }>((resolve) => {
+      watchArchive({
+        idleMs: () => 1_000,
+        patienceMs: 500,
+        everyMs: 100,
+        readArchiver: () => readArchiver(connection),
+        giveUp: resolve,
+      });
+    });
+    expect(failure).toMatchObject({ type: 'ArchiveFailing' });
+    expect(failure.message).toContain('000000010000000000000001');
+  } finally {
+    await other.destroy();
+  }
+}, 60_000);
+
+test('a base of PostgreSQL 17 comes back as it was', async () => {
+  const binDir = process.env['PGR_TEST_POSTGRES17_BIN'];
+  if (binDir === undefined) throw new Error('PostgreSQL 17 is missing: this test belongs to test/pg');
+  const seventeen = await startCluster({ binDir });
+  const elsewhere = await createSite(programs, s3, { prefix: 'seventeen/', compression: 'gzip' });
+  try {
+    expect(await elsewhere.takeBase(seventeen, 'full')).toMatchObject({ code: 0 });
+    expect(await elsewhere.takeBase(seventeen, 'inc', 'incremental')).toMatchObject({ code: 0 });
+    const store = createObjectStore({ ...s3.location, prefix: 'seventeen/' }, s3);
+    const [full, incremental] = await listBases(store);
+    expect(full).toMatchObject({ postgresMajor: 17, compression: 'gz', kind: 'full' });
+    expect(incremental).toMatchObject({ kind: 'incremental', parentId: 'full' });
+    const spec = specFor(await sandboxDir(), [full!, incremental!], '000000010000000000000000');
+    expect(await (await elsewhere.start('mover', spec)).ended).toMatchObject({ code: 0, stderr: '' });
+    await run(path.join(binDir, 'pg_verifybackup'), ['--no-parse-wal', spec.baseDirs[0]!]);
+    const wrong = { id: 'x', kind: 'full', binDir: source.binDir };
+    const connection = { host: '127.0.0.1', port: seventeen.port, user: 'postgres', password: null };
+    const mixed = await (await elsewhere.start('take-base', { ...wrong, connection })).ended;
+    expect(mixed).toMatchObject({ code: 1, result: { failure: { type: 'MajorMismatch' } } });
+  } finally {
+    await seventeen.destroy();
+    await elsewhere.remove();
+  }
+}, 60_000);
+
+test('the store tells found from missing, marks an abandoned timeline once, and says where its programs are', async () => {
+  const { backups } = environmentOf(await loadConfig(site.configPath), 'site');
+  const secrets: Record<string, string> = {
+    [s3.location.accessKeyId]: s3.accessKeyId,
+    [s3.location.secretAccessKey]: s3.secretAccessKey,
+  };
+  const store = await createS3Store({
+    config: backups,
+    environment: 'site',
+    resolveSecret: (reference) => Promise.resolve(secrets[reference] ?? ''),
+    program: { node: process.execPath, distDir: programs.dir, configPath: site.configPath },
+  });
+  const last = await switchAndArchive();
+  expect(await store.walPresence(last)).toBe('found');
+  expect(await store.walPresence(last.slice(0, 23))).toBe('missing');
+  expect(await store.walPresence('0000000100000000000000F7')).toBe('missing');
+  expect(await store.abandonTimeline(26, 'site/change')).toBe('marked');
+  expect(await store.abandonTimeline(26, 'site/change')).toBe('already-marked');
+  expect((await objects.get('abandoned/0000001A.json')).toString()).toContain('site/change');
+  const spec = '/tmp/spec.json';
+  expect(store.fetchCommand(spec)).toEqual(
+    [programs.file('mover'), '--config', site.configPath].concat(['--environment', 'site', spec]),
+  );
+  expect((await store.check()).map(({ ok }) => ok)).toEqual([true, true]);
 }, 60_000);

@@ -4,7 +4,7 @@
  * programs archived is read and compared.
  */
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, unlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -148,6 +148,27 @@ test('a file that is not what its name says is not archived', async () => {
   expect(short.stderr).toContain('not archived');
   expect(await objects.list(`wal/${path.basename(wrong)}`)).toEqual([]);
   expect(await objects.list(`wal/${name}`)).toEqual([]);
+});
+
+test('copied away without the library of lz4 it archives with gzip', async () => {
+  const alone = path.join(dir, 'wal-push.cjs');
+  await copyFile(programs.file('wal-push'), alone);
+  const { file, content } = await segmentFile(newName());
+  const name = path.basename(file);
+  const lonely = await createSite({ ...programs, file: () => alone }, s3);
+  try {
+    expect(await lonely.push(file)).toMatchObject({ code: 0, stderr: '' });
+    expect((await objects.list(`wal/${name}`)).map(({ key }) => key)).toEqual([`wal/${name}.gz`]);
+    expect((await archivedContent(name))?.equals(content)).toBe(true);
+    // What it cannot read is not called different.
+    const { file: packed } = await segmentFile(newName());
+    expect(await site.push(packed)).toMatchObject({ code: 0 });
+    const unread = await lonely.push(packed);
+    expect(unread.code).toBe(1);
+    expect(unread.stderr).toContain('the library to read it is not');
+  } finally {
+    await lonely.remove();
+  }
 });
 
 test('wrong credentials, a missing secret and a store that is gone are failures, never success', async () => {
