@@ -33,6 +33,8 @@ export type GateState = {
   approvedBy: string[];
 };
 
+/** What the examples show: pasted as it is, it names nobody. */
+const NAME_TO_REPLACE = 'your name';
 const MAX_NAME = 120;
 const MAX_COMMENT = 1_000;
 const MAX_SIGNATURE = 10_000;
@@ -72,6 +74,7 @@ function problemOf(
   }
   const missing = (['gate', 'code', 'by'] as const).filter((name) => read[name] === '');
   if (missing.length > 0) return `malformed: ${missing.join(', ')} missing or not a text`;
+  if (normaliseName(read.by) === NAME_TO_REPLACE) return 'malformed: put your own name in the place of YOUR NAME';
   if (said !== 'approve' && said !== 'reject') return 'malformed: decision must be "approve" or "reject"';
   const strange = (['comment', 'signature'] as const).filter(
     (name) => fields[name] !== undefined && fields[name] !== null && typeof fields[name] !== 'string',

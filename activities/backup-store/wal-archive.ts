@@ -17,6 +17,9 @@ export type WalFile = {
 
 const NAME = /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:\.(gz|zst|lz4))?$/;
 
+/** When a file is there in several compressions: what needs no decoder first. */
+const PREFERENCE: readonly Compression[] = ['none', 'lz4', 'gz', 'zst'];
+
 /** Largest `--wal-segsize` that initdb allows. */
 const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;
 
@@ -28,8 +31,7 @@ export function parseWalObjectName(fileName: string): { name: string; compressio
 }
 
 /**
- * All WAL files of the archive, sorted by name; objects with other names are ignored. When one file lies there in several
- * compressions, the plain one is named first and only once.
+ * All WAL files of the archive, sorted by name, each once; objects with other names are ignored.
  */
 export async function listWalFiles(objects: Pick<ObjectStore, 'list'>, walPrefix: string): Promise<WalFile[]> {
   const byName = new Map<string, WalFile>();
@@ -37,7 +39,7 @@ export async function listWalFiles(objects: Pick<ObjectStore, 'list'>, walPrefix
     const parsed = parseWalObjectName(key.slice(walPrefix.length));
     if (parsed === null) continue;
     const known = byName.get(parsed.name);
-    if (known !== undefined && known.compression <= parsed.compression && known.compression === 'none') continue;
+    if (known !== undefined && PREFERENCE.indexOf(known.compression) < PREFERENCE.indexOf(parsed.compression)) continue;
     byName.set(parsed.name, { ...parsed, key, bytes, archivedAt: lastModified });
   }
   return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));

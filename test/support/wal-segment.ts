@@ -2,7 +2,7 @@
 import { parseSegmentName } from '../../shared/timeline.js';
 
 export const SEGMENT_BYTES = 16 * 1024 * 1024;
-const SYSTEM_IDENTIFIER = '7710503318627444978';
+export const SYSTEM_IDENTIFIER = '7710503318627444978';
 
 /** A segment of PostgreSQL 18 as its name says. */
 export function segmentOf(name: string, seed = 1): Buffer {

@@ -53,6 +53,7 @@ test.each<[string, Partial<GateState>, Record<string, unknown>, RegExp]>([
   ['after it was rejected', { phase: 'rejected' }, {}, /^closed: .* rejected/],
   ['after the run was aborted', { phase: 'withdrawn' }, {}, /^closed: .* withdrawn/],
   ['with another code', {}, { code: 'ZZZZZZ' }, /^wrong code/],
+  ['under the name of the example', {}, { by: 'YOUR NAME' }, /^malformed: put your own name/],
   ['with the code of an earlier opening', {}, { code: 'AAAAAA' }, /^stale code/],
   ['at an unknown gate', {}, { gate: 'wipe' }, /^unknown gate/],
   ['from a stranger', { policy: policy({ from: ['cleo'] }) }, {}, /^foreign/],

@@ -1,3 +1,4 @@
+import { keptDataDirFor } from '../../shared/ids.js';
 import { endRecoverySettings } from '../../activities/postgres/promotion/end-recovery-settings.js';
 import { segmentEndingAt } from '../../activities/postgres/promotion/archive-wait.js';
 import { undoneDataDirFor } from '../../activities/postgres/promotion/node-place.js';
@@ -159,7 +160,8 @@ describe('timelines', () => {
 });
 
 test('the undone data are named after the run', () => {
-  expect(undoneDataDirFor('/pg/data', '0123456789')).toBe('/pg/data.undone-01234567');
+  const runId = '01a1fcf9-edb8-71a1-abe7-790341a5c317';
+  expect(undoneDataDirFor('/pg/data', runId)).toBe('/pg/data.undone-01a1fcf9-edb8');
 });
 
 test('a clone streams through its slot and carries no password', () => {
@@ -204,4 +206,10 @@ test('a window without bases is not good, an old base is not good', () => {
   const base = { id: 'b', usable: true, endedAt: '2026-11-19T00:00:00.000000Z' } as never;
   const rows = windowRows({ ...empty, earliest: 'a', latest: 'b', bases: [base] }, '2026-11-21T00:00:00.000000Z');
   expect(rows.find((row) => row.check === 'base-age')).toMatchObject({ ok: false, actual: 'b, 48.0 h old' });
+});
+
+test('two runs of the same minute keep their data under different names', () => {
+  // UUIDv7: the first eight digits are the same for about a minute.
+  const first = keptDataDirFor('/pg/data', '01a1fcf9-edb8-71a1-abe7-790341a5c317');
+  expect(keptDataDirFor('/pg/data', '01a1fcf9-f0c2-7d52-9569-85c5bc097d6e')).not.toBe(first);
 });
