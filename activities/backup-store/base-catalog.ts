@@ -5,7 +5,7 @@ import { parseLsn, type Lsn } from '../../shared/lsn.js';
 import { stepFailure } from '../lib/failure.js';
 import type { ObjectStore } from './s3-objects.js';
 
-export const BASES_PREFIX = 'bases/';
+const BASES_PREFIX = 'bases/';
 
 /** Bounds the number of headers read at once. */
 const HEADERS_AT_ONCE = 16;

@@ -14,7 +14,7 @@ export type JobReporter = {
   result(value: unknown): void;
 };
 
-export type TypedFailure = { type: FailureType; message: string; hint: string };
+type TypedFailure = { type: FailureType; message: string; hint: string };
 
 const PROGRESS_EVERY_MS = 200;
 
@@ -38,7 +38,7 @@ export function createJobReporter(dir: string): JobReporter {
 }
 
 /** What `result.json` says of a failure. Anything that is not typed is a bug of ours. */
-export function describeFailure(error: unknown): TypedFailure {
+function describeFailure(error: unknown): TypedFailure {
   const shape = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
   const name = error instanceof ApplicationFailure ? error.type : shape['code'];
   const message = error instanceof Error ? error.message : String(error);

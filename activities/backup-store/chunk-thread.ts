@@ -60,7 +60,7 @@ async function serve(tools: Tools, request: ChunkRequest): Promise<UnpackReply |
 }
 
 /** Chunks with a problem are reported and left; the others are written and marked. */
-export function unpack(tools: Tools, request: UnpackRequest): UnpackReply {
+function unpack(tools: Tools, request: UnpackRequest): UnpackReply {
   const data = bytesOf(request.lease);
   const bad: UnpackReply['bad'] = [];
   for (const chunk of request.chunks) {

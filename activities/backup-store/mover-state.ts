@@ -21,7 +21,7 @@ export type FetchState = {
 };
 
 /** The state file of a base directory. */
-export function stateFileOf(baseDir: string): string {
+function stateFileOf(baseDir: string): string {
   return `${baseDir}.fetched`;
 }
 

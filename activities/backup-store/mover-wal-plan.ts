@@ -6,7 +6,7 @@ import { timelineOfSegment, timelineSpans, type TimelineSpan } from './timeline-
 import type { WalFile } from './wal-archive.js';
 
 /** `name` is what the server asks for; `file` what the archive has (it may be the `.partial` copy of the last segment of a timeline). */
-export type WantedSegment = { name: string; file: WalFile };
+type WantedSegment = { name: string; file: WalFile };
 
 export type WalPlan = { segments: WantedSegment[]; histories: WalFile[]; missing: string[] };
 

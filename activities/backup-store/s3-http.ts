@@ -6,7 +6,7 @@ import type { S3LocationConfig } from '../../config/schema.js';
 import type { S3Credentials } from './s3-client.js';
 import { signRequest } from './s3-signature.js';
 
-export type S3Request = {
+type S3Request = {
   method: 'GET' | 'PUT';
   /** Null asks the bucket. */
   key: string | null;

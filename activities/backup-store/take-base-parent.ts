@@ -17,7 +17,7 @@ const inflate = promisify(gunzip);
  * The newest base of the store, when it belongs to this system and timeline; otherwise PreconditionFailed: an incremental base over another
  * history would be refused by the server late, or be worthless.
  */
-export function chooseParent(headers: readonly BaseHeader[], facts: ServerFacts): BaseHeader {
+function chooseParent(headers: readonly BaseHeader[], facts: ServerFacts): BaseHeader {
   const newest = headers.at(-1);
   const full = { hint: 'take a full base first' };
   if (newest === undefined) throw stepFailure('PreconditionFailed', 'the store has no base to build on', full);

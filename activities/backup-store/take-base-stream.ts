@@ -5,7 +5,7 @@ import type { ChunkPool } from './chunk-pool.js';
 import { createTarIndexer, type TarEntry } from './tar-index.js';
 
 /** Raw bytes of a chunk: a good size for a request, for LZ4, and for memory (see docs of the store layout). */
-export const CHUNK_RAW_BYTES = 8 * 1024 * 1024;
+const CHUNK_RAW_BYTES = 8 * 1024 * 1024;
 
 /** What does not compress grows a little when it is framed. */
 const SLACK_BYTES = 1024 * 1024;

@@ -37,7 +37,7 @@ export type TakeBaseDeps = {
 };
 
 /** All data is in the store, only `base.json` is missing. */
-export const FAULT_BASE_WITHOUT_HEADER = 'take-base-without-header';
+const FAULT_BASE_WITHOUT_HEADER = 'take-base-without-header';
 
 const BUFFER_BYTES = 64 * 1024 * 1024;
 const THREADS = 2;

@@ -40,7 +40,7 @@ async function timeline(): Promise<number> {
 async function keptDirectories(): Promise<string[]> {
   const dataDir = (await lab.status()).nodes[0]!.dataDir;
   const names = await readdir(path.dirname(dataDir));
-  return names.filter((name) => name.startsWith(`${path.basename(dataDir)}.kept-`));
+  return names.filter((name) => name.startsWith(`${path.basename(dataDir)}.kept-`) && !name.endsWith('.json'));
 }
 
 type Before = { orders: number; timeline: number; kept: string[]; accident: Accident; run: string };

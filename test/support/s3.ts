@@ -31,8 +31,8 @@ export type TestS3 = {
   destroy(): Promise<void>;
 };
 
-export const TEST_ACCESS_KEY = 'testkey';
-export const TEST_SECRET_KEY = 'testsecret';
+const TEST_ACCESS_KEY = 'testkey';
+const TEST_SECRET_KEY = 'testsecret';
 
 const alive = new Set<TestS3>();
 
@@ -104,7 +104,7 @@ function identities(): unknown {
 }
 
 /** One process with master, volume, filer and S3 gateway; `ports` are used in the order of the arguments. */
-export function weedArgs(dir: string, ports: readonly number[]): string[] {
+function weedArgs(dir: string, ports: readonly number[]): string[] {
   const names = ['master.port', 'master.port.grpc', 'volume.port', 'volume.port.grpc', 'filer.port', 'filer.port.grpc'];
   const portArgs = [...names, 's3.port', 's3.port.grpc'].map((name, index) => `-${name}=${String(ports[index])}`);
   return [
