@@ -27,4 +27,3 @@ export type ActivityDeps = {
   program: ProgramPaths;
   log: Log;
 };
-
