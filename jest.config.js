@@ -48,6 +48,8 @@ const project = (name, more = {}) => ({
 });
 
 export default {
+  // Real servers on a busy machine: a limit for tests that hang, not a measure of speed.
+  testTimeout: 90_000,
   projects: [
     project('unit'),
     project('workflow', { globalSetup: '<rootDir>/test/support/global-setup-workflow.ts' }),

@@ -1,7 +1,7 @@
 /** Our programs as single files, built from the sources under test, and an environment that they run against. */
 import { build } from 'esbuild';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 
@@ -11,13 +11,14 @@ import type { TestS3 } from '../../support/s3.js';
 
 export type Programs = { dir: string; file(name: 'mover' | 'take-base' | 'wal-push'): string; remove(): Promise<void> };
 
-/** Bundles the three programs into a directory of the checkout (the native library of LZ4 is found from there). */
+/** Bundles the three programs into a directory that the server's user can enter (a checkout may be closed to it), with the native part of LZ4. */
 export async function buildPrograms(): Promise<Programs> {
-  const parent = path.join(process.cwd(), '.test');
-  await mkdir(parent, { recursive: true });
-  const dir = await mkdtemp(path.join(parent, 'programs-'));
-  // The server's user runs wal-push.
+  const dir = await serverDirectory('pgr-programs-');
   await chmod(dir, 0o755);
+  const modules = path.join(process.cwd(), 'node_modules');
+  for (const name of ['lz4-napi', '@antoniomuso']) {
+    await cp(path.join(modules, name), path.join(dir, 'node_modules', name), { recursive: true, dereference: true });
+  }
   await build({
     entryPoints: ['mover', 'take-base', 'wal-push'].map((name) => path.join(process.cwd(), 'workers', `${name}.ts`)),
     outdir: dir,
