@@ -9,7 +9,8 @@ import {
 
 import { PgrFailure } from '../shared/pgr-failure.js';
 
-/** Codes of google.rpc.Code. */
+/** Codes of google.rpc.Code. A call whose deadline passes is DEADLINE_EXCEEDED, or CANCELLED when the server noticed it first. */
+const CANCELLED = 1;
 const DEADLINE_EXCEEDED = 4;
 const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
@@ -32,7 +33,11 @@ export function isUnknownRun(error: unknown): boolean {
 export function isUnanswered(error: unknown): boolean {
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return true;
   const code = grpcCodeOf(error);
-  return code === DEADLINE_EXCEEDED || (code === FAILED_PRECONDITION && messagesOf(error).includes('no poller'));
+  return (
+    code === DEADLINE_EXCEEDED ||
+    code === CANCELLED ||
+    (code === FAILED_PRECONDITION && messagesOf(error).includes('no poller'))
+  );
 }
 
 /** True when the workflow has no such query: it is not one of our runbooks. */
@@ -60,7 +65,7 @@ export function notRunning(run: string, cause: unknown): PgrFailure {
 export function clientFailure(error: unknown, address: string): unknown {
   if (error instanceof PgrFailure || error instanceof WorkflowUpdateFailedError) return error;
   const code = grpcCodeOf(error);
-  if (code === UNAVAILABLE || code === DEADLINE_EXCEEDED) return unavailable(address, error);
+  if (code === UNAVAILABLE || code === DEADLINE_EXCEEDED || code === CANCELLED) return unavailable(address, error);
   if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) {
     return new PgrFailure('NotAllowed', `temporal at ${address} refuses the call`, {
       hint: 'check the api key or certificate in the Temporal profile',
