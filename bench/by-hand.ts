@@ -16,7 +16,7 @@ import type { RecoveryPlan } from '../shared/contracts/plan.js';
 import type { RestoreBaseResult } from '../shared/contracts/sandbox.js';
 import { proveTarget, seconds, untilPaused, type Measured } from './measured.js';
 import { ended, freePorts, startProgram, watchPeakMemory } from './processes.js';
-import { BENCH_ENVIRONMENT, fileText, secretEnvironment, type Bench } from './setup.js';
+import { BENCH_ENVIRONMENT, SHARED_BUFFERS, fileText, secretEnvironment, type Bench } from './setup.js';
 
 /** Measures it once. */
 export async function measureByHand(bench: Bench): Promise<Measured> {
@@ -122,6 +122,6 @@ async function writeServerFiles(bench: Bench, dir: string, spec: FetchSpec, port
     if (bench.user !== null) await chown(name, bench.user.uid, bench.user.gid);
   }
   await chmod(dir, 0o755);
-  const more = { port, socketDir: '', sharedBuffers: '256MB', sandbox: 'bench', preloadLibraries: [] };
+  const more = { port, socketDir: '', sharedBuffers: SHARED_BUFFERS, sandbox: 'bench', preloadLibraries: [] };
   return sandboxArguments({ plan, ...files, ...more });
 }

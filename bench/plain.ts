@@ -7,7 +7,7 @@ import path from 'node:path';
 
 import { proveTarget, seconds, untilPaused, type Measured } from './measured.js';
 import { ended, freePorts, runProgram, startProgram } from './processes.js';
-import type { Bench } from './setup.js';
+import { SHARED_BUFFERS, type Bench } from './setup.js';
 
 /** rclone finds its remote `s3:` in the environment. */
 function rcloneEnvironment({ location, credentials }: Bench): Record<string, string> {
@@ -43,7 +43,7 @@ export async function measurePlain(bench: Bench): Promise<Measured> {
     `recovery_target_time = '${bench.target.time}'`,
     "recovery_target_action = 'pause'",
     'archive_mode = off',
-    'shared_buffers = 256MB',
+    `shared_buffers = ${SHARED_BUFFERS}`,
   ];
   await writeFile(path.join(dataDir, 'postgresql.auto.conf'), `${settings.join('\n')}\n`, { flag: 'a' });
   await writeFile(path.join(dataDir, 'recovery.signal'), '');

@@ -46,6 +46,10 @@ export type Bench = {
 };
 
 export const BENCH_ENVIRONMENT = 'bench';
+
+/** Of every server that replays, whichever way: a quarter of the memory of a small machine. */
+export const SHARED_BUFFERS = '1GB';
+
 const BUCKET = 'bench';
 const CREDENTIALS = { accessKeyId: 'benchkey', secretAccessKey: 'benchsecret' };
 const SECRET_ENV = { PGR_BENCH_KEY: CREDENTIALS.accessKeyId, PGR_BENCH_SECRET: CREDENTIALS.secretAccessKey };
@@ -313,7 +317,7 @@ function config(c: {
           url: `postgresql://postgres@127.0.0.1:${String(c.primaryPort)}/postgres?target_session_attrs=read-write`,
         },
         backups: { kind: 's3', ...c.location },
-        sandbox: { dir: path.join(c.dir, 'sandboxes') },
+        sandbox: { dir: path.join(c.dir, 'sandboxes'), sharedBuffers: SHARED_BUFFERS },
         heartbeat: { enabled: false },
         verify: { rowCounts: false },
       },

@@ -17,8 +17,12 @@ import type { MoverDeps, Transfer } from './mover-tools.js';
 /** Requests under way: enough to fill a link with some tens of milliseconds of round trip. */
 const TRANSFERS_AT_ONCE = 10;
 
-/** Of those, kept for WAL while the bases are still coming: recovery then finds its first segments without waiting. */
-const WAL_TRANSFERS_AT_ONCE = 3;
+/**
+ * The server can start when the bases are there, so they go first, and the WAL follows while the server starts and replays. When they take long,
+ * some lanes turn to the WAL anyway: what is wrong with it must not come out after hours.
+ */
+const WAL_LANES = 2;
+const WAL_LANES_AFTER_MS = 5_000;
 
 /** Memory for data under way. With the rest of the process this stays well below 250 MB. */
 const BUFFER_BYTES = 48 * 1024 * 1024;
@@ -54,7 +58,7 @@ export async function moveBase(spec: FetchSpec, deps: MoverDeps): Promise<Restor
 }
 
 /**
- * Bases first, WAL beside them. A transfer that fails for good stops the others from starting; those under way end, so that nothing
+ * Carries out all transfers. A transfer that fails for good stops the others from starting; those under way end, so that nothing
  * writes after the failure is reported.
  */
 async function transferAll(bases: readonly OpenBase[], wal: PreparedWal, basesDone: () => void): Promise<void> {
@@ -70,13 +74,15 @@ async function transferAll(bases: readonly OpenBase[], wal: PreparedWal, basesDo
     baseLeft -= 1;
     if (baseLeft === 0 && failures.length === 0) basesDone();
   };
-  const lane = async (walFirst: boolean): Promise<void> => {
+  const started = Date.now();
+  const lane = async (isWalLane: boolean): Promise<void> => {
     const next = (): Transfer | null => {
       const base = (): Transfer | null => {
         const taken = baseQueue.next();
         return taken.done === true ? null : () => runBase(taken.value);
       };
       const segment = (): Transfer | null => walQueue.next().value ?? null;
+      const walFirst = isWalLane && Date.now() - started > WAL_LANES_AFTER_MS;
       return walFirst ? (segment() ?? base()) : (base() ?? segment());
     };
     for (let transfer = next(); transfer !== null; transfer = next()) {
@@ -86,7 +92,7 @@ async function transferAll(bases: readonly OpenBase[], wal: PreparedWal, basesDo
       collect({ type: 'minor' });
     }
   };
-  await Promise.all(Array.from({ length: TRANSFERS_AT_ONCE }, (_, at) => lane(at < WAL_TRANSFERS_AT_ONCE)));
+  await Promise.all(Array.from({ length: TRANSFERS_AT_ONCE }, (_, at) => lane(at < WAL_LANES)));
   if (failures.length > 0) throw failures[0];
 }
 

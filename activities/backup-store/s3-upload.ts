@@ -4,6 +4,7 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   PutObjectCommand,
   UploadPartCommand,
   type CompletedPart,
@@ -60,6 +61,7 @@ export async function uploadParts(
     await withRetries(patience, () => client.send(new PutObjectCommand({ ...target, Body: firstPart })));
     return { bytes: firstPart.length };
   }
+  await abortLeftovers(client, target);
   const { UploadId } = await withRetries(patience, () => client.send(new CreateMultipartUploadCommand(target)));
   if (UploadId === undefined) throw new Error('the server started no multipart upload');
   const upload = { ...target, UploadId };
@@ -70,6 +72,18 @@ export async function uploadParts(
   } catch (error) {
     await client.send(new AbortMultipartUploadCommand(upload)).catch(() => undefined);
     throw error;
+  }
+}
+
+/**
+ * Parts that an attempt which was killed left behind are in no listing and are paid for. One job writes a key at a time, so whatever is
+ * under way for it is dead. Without the permission to look they stay: that must not stop a backup.
+ */
+async function abortLeftovers(client: S3Client, { Bucket, Key }: UploadTarget): Promise<void> {
+  const found = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: Key })).catch(() => null);
+  const dead = (found?.Uploads ?? []).filter((upload) => upload.Key === Key);
+  for (const { UploadId } of dead) {
+    await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => undefined);
   }
 }
 

@@ -1,8 +1,9 @@
 /** Scenario: the object operations against a real S3 server that also drops connections, goes away and refuses. */
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { randomBytes } from 'node:crypto';
 
 import { createObjectStore, type ObjectStore } from '../../../activities/backup-store/s3-objects.js';
-import type { S3Credentials } from '../../../activities/backup-store/s3-client.js';
+import { createS3Client, type S3Credentials } from '../../../activities/backup-store/s3-client.js';
 import type { Patience } from '../../../activities/backup-store/s3-retry.js';
 import { createSlimObjects } from '../../../activities/backup-store/s3-slim.js';
 import type { S3LocationConfig } from '../../../config/schema.js';
@@ -89,6 +90,18 @@ test('a producer that fails in the middle leaves no object', async () => {
   }
   await expect(objects.putFromParts('big/broken', failing())).rejects.toThrow();
   expect(await objects.head('big/broken')).toBeNull();
+});
+
+test('parts that a killed upload left behind are removed by the next upload of the same object', async () => {
+  const client = createS3Client(server.location, server);
+  const target = { Bucket: server.bucket, Key: 'site/big/left' };
+  const other = { Bucket: server.bucket, Key: 'site/big/left-alone' };
+  await client.send(new CreateMultipartUploadCommand(target));
+  await client.send(new CreateMultipartUploadCommand(other));
+  await objects.putFromParts('big/left', pieces(randomBytes(20 * 1024 * 1024), randomBytes(1)));
+  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: server.bucket }));
+  expect(Uploads.map(({ Key }) => Key)).toEqual([other.Key]);
+  client.destroy();
 });
 
 type Client = Pick<ObjectStore, 'list' | 'get' | 'put'>;
