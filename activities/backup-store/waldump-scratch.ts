@@ -1,4 +1,5 @@
 /** Archived segments as plain files in a scratch directory, where pg_waldump can read them. */
+import { renameSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -35,12 +36,13 @@ const FETCHES_AT_ONCE = 6;
  */
 const KEPT_FILES = 8;
 
-type Placed = { ready: Promise<void>; holders: number };
+type Placed = { ready: Promise<void>; written: boolean; holders: number };
 
 /** A scratch directory for one question to the archive; the caller removes the directory. */
 export function createWalScratch(deps: ScratchDeps): WalScratch {
   const placed = new Map<bigint, Placed>();
   const spare: string[] = [];
+  let evicted = 0;
   const limit = createLimit(FETCHES_AT_ONCE);
   const fileName = (number: bigint): string => segmentName(1, number, deps.walSegmentBytes);
   const file = (number: bigint): string => path.join(deps.scratchDir, fileName(number));
@@ -51,6 +53,8 @@ export function createWalScratch(deps: ScratchDeps): WalScratch {
       const old = spare.pop();
       if (old !== undefined) await rename(old, target);
       await writeFile(target, content, { mode: 0o600, flag: old === undefined ? 'w' : 'r+' });
+      const now = placed.get(segment.number);
+      if (now !== undefined) now.written = true;
     } catch (error) {
       placed.delete(segment.number); // a later look tries again
       throw error;
@@ -62,7 +66,11 @@ export function createWalScratch(deps: ScratchDeps): WalScratch {
     async hold(segments) {
       await mkdir(deps.scratchDir, { recursive: true, mode: 0o700 });
       const all = segments.map((segment) => {
-        const known = placed.get(segment.number) ?? { ready: limit(() => place(segment)), holders: 0 };
+        const known = placed.get(segment.number) ?? {
+          ready: limit(() => place(segment)),
+          written: false,
+          holders: 0,
+        };
         known.holders += 1;
         placed.set(segment.number, known);
         return known.ready;
@@ -74,11 +82,14 @@ export function createWalScratch(deps: ScratchDeps): WalScratch {
         const known = placed.get(number);
         if (known !== undefined) known.holders -= 1;
       }
-      for (const [number, { holders }] of placed) {
+      for (const [number, { holders, written }] of placed) {
         if (placed.size <= KEPT_FILES) return;
-        if (holders > 0) continue;
+        if (holders > 0 || !written) continue;
         placed.delete(number);
-        spare.push(file(number));
+        // A name of its own, at once: the segment may be asked for again while another one is about to take this file.
+        const old = path.join(deps.scratchDir, `spare-${String((evicted += 1))}`);
+        renameSync(file(number), old);
+        spare.push(old);
       }
     },
   };
