@@ -1,8 +1,101 @@
-/** (c) `pgr pitr` itself, with a Temporal dev server and a worker. */
-import type { Measured } from './measured.js';
-import type { Bench } from './setup.js';
+/**
+ * (c) `pgr pitr` itself, with a Temporal server and a worker that were there before: from the start of the command to a paused, readable server,
+ * as somebody at the keyboard sees it.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
 
-/** Measures it once; null says that it was not measured. */
-export function measurePgr(bench: Bench): Promise<Measured | null> {
-  return Promise.resolve(bench.dir === '' ? null : null);
+import type { RestoreBaseResult } from '../shared/contracts/sandbox.js';
+import type { RunView, StepView } from '../shared/contracts/status.js';
+import { proveTarget, seconds, untilPaused, type Measured } from './measured.js';
+import { ended, runProgram, startProgram, watchPeakMemory, watchPeakMemoryOf } from './processes.js';
+import { BENCH_ENVIRONMENT, fileText, secretEnvironment, until, type Bench } from './setup.js';
+
+/** Temporal and the worker, started once for all rounds. */
+export type PgrServers = { worker: ChildProcess; close(): Promise<void> };
+
+/** Starts what a recovery needs to be there. */
+export async function startPgrServers(bench: Bench): Promise<PgrServers> {
+  const { dir, distDir, configPath, temporalPort } = bench;
+  const attributes = ['PgrEnvironment', 'PgrRunbook', 'PgrStep', 'PgrStatus', 'PgrTarget'];
+  const temporalArgs = [
+    ...['server', 'start-dev', '--headless', '--ip', '127.0.0.1', '--port', String(temporalPort)],
+    ...['--db-filename', path.join(dir, 'temporal.db'), '--log-level', 'error'],
+    ...attributes.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
+  ];
+  const temporal = startProgram(bench.temporal, temporalArgs, path.join(dir, 'temporal.log'));
+  const workerLog = path.join(dir, 'worker.log');
+  const program = path.join(distDir, 'workers', 'main.js');
+  const worker = startProgram(process.execPath, [program, 'worker', '--all', '--config', configPath], workerLog, {
+    env: secretEnvironment(),
+  });
+  const close = async (): Promise<void> => {
+    worker.kill('SIGTERM');
+    await ended(worker);
+    temporal.kill('SIGTERM');
+    await ended(temporal);
+  };
+  try {
+    await until('the worker', 60_000, async () => {
+      if (!(await fileText(workerLog)).includes('worker is ready')) throw new Error('not yet');
+    });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { worker, close };
+}
+
+/** Measures it once; `say` gets what each step took. */
+export async function measurePgr(bench: Bench, { worker }: PgrServers, say: (text: string) => void): Promise<Measured> {
+  const { dir, distDir, configPath, sandboxPort } = bench;
+  const program = path.join(distDir, 'cli', 'main.js');
+  const pgr = async (...args: string[]): Promise<unknown> =>
+    JSON.parse(
+      await runProgram(process.execPath, [program, ...args, '--config', configPath, '--json'], {
+        env: secretEnvironment(),
+      }),
+    );
+  const peaks = [watchPeakMemory(worker), watchPeakMemoryOf(['mover.cjs', configPath])];
+  const started = performance.now();
+  const { run } = (await pgr('pitr', BENCH_ENVIRONMENT, '--to', isoTime(bench.target.time))) as { run: string };
+  await untilPaused(sandboxPort, worker, path.join(dir, 'worker.log'));
+  const totalSeconds = seconds(started);
+  await proveTarget(sandboxPort);
+  let view = (await pgr('show', run)) as RunView;
+  await until('the end of the run', 120_000, async () => {
+    view = (await pgr('show', run)) as RunView;
+    if (view.status !== 'completed') throw new Error(view.failure?.message ?? view.status);
+  });
+  const peakMemoryBytes = peaks.reduce((sum, peak) => sum + peak(), 0);
+  say(view.steps.map(stepText).join(', '));
+  await pgr('discard', run, '--wait');
+  const restoreSeconds = secondsUntilEnd(view, 'restore-base');
+  const bytes = await fetchedBytes(path.join(dir, 'state', 'jobs'));
+  return { restoreSeconds, replaySeconds: totalSeconds - restoreSeconds, totalSeconds, bytes, peakMemoryBytes };
+}
+
+function secondsUntilEnd(view: RunView, id: string): number {
+  const end = view.steps.find((step) => step.id === id)?.endedAt ?? '';
+  return (Date.parse(end) - Date.parse(view.startedAt)) / 1000;
+}
+
+function stepText({ id, startedAt, endedAt }: StepView): string {
+  return `${id} ${((Date.parse(endedAt ?? '') - Date.parse(startedAt ?? '')) / 1000).toFixed(2)} s`;
+}
+
+/** What the mover of the only run said it fetched; the directory is emptied for the next one. */
+async function fetchedBytes(jobsDir: string): Promise<number> {
+  const jobs = await readdir(jobsDir);
+  const results = await Promise.all(jobs.map((job) => fileText(path.join(jobsDir, job, 'result.json'))));
+  await rm(jobsDir, { recursive: true, force: true });
+  return results
+    .filter((text) => text.includes('fetchedBytes'))
+    .reduce((sum, text) => sum + (JSON.parse(text) as RestoreBaseResult).fetchedBytes, 0);
+}
+
+/** `2026-11-21 01:02:03.456+00` as pgr wants it. */
+function isoTime(time: string): string {
+  return time.replace(' ', 'T').replace('+00', 'Z');
 }

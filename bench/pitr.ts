@@ -7,12 +7,12 @@ import { parseArgs } from 'node:util';
 
 import { measureByHand } from './by-hand.js';
 import type { Measured } from './measured.js';
-import { measurePgr } from './measure-pgr.js';
+import { measurePgr, startPgrServers } from './measure-pgr.js';
 import { measurePlain } from './plain.js';
 import { isInstalled } from './processes.js';
 import { setUp, type Bench } from './setup.js';
 
-type Way = { name: string; measure: (bench: Bench) => Promise<Measured | null> };
+type Way = { name: string; measure: (bench: Bench) => Promise<Measured> };
 
 const MB = 1e6;
 
@@ -27,33 +27,33 @@ async function main(): Promise<void> {
   const say = (text: string): void => {
     console.error(`- ${text}`);
   };
-  const ways: Way[] = [
-    { name: '(b) by hand', measure: measureByHand },
-    { name: '(c) pgr pitr', measure: measurePgr },
-  ];
+  const ways: Way[] = [{ name: '(b) by hand', measure: measureByHand }];
   if (await isInstalled('rclone')) ways.unshift({ name: '(a) plain script', measure: measurePlain });
   else say('rclone is missing: the plain script (a) is not measured');
   const distDir = path.dirname(path.dirname(path.resolve(process.argv[1] ?? '')));
   const bench = await setUp(distDir, { scale: Number(values.scale), segments: Number(values.segments) }, say);
+  const closers = [() => bench.close()];
   try {
     const { sizes } = bench.base;
     say(
       `base ${mega(sizes.restoredBytes)} (${mega(sizes.bytes)} stored), ${String(bench.wal.count)} segments to replay`,
     );
+    const servers = await startPgrServers(bench);
+    closers.unshift(() => servers.close());
+    ways.push({ name: '(c) pgr pitr', measure: () => measurePgr(bench, servers, say) });
     const results = new Map<string, Measured[]>(ways.map(({ name }) => [name, []]));
     // One round to touch the memory and the disk for the first time; it counts for nobody.
     await measureByHand(bench);
     for (let round = 1; round <= Number(values.rounds); round += 1) {
       for (const { name, measure } of ways) {
         const measured = await measure(bench);
-        if (measured === null) continue;
         results.get(name)?.push(measured);
         say(`round ${String(round)}: ${name} ${measured.totalSeconds.toFixed(2)} s`);
       }
     }
     print(results);
   } finally {
-    await bench.close();
+    for (const close of closers) await close();
   }
 }
 

@@ -1,7 +1,7 @@
 /** Small things that a benchmark needs of processes. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 
@@ -42,22 +42,52 @@ function spawnOptions({ env = {}, user = null, cwd = '/' }: RunOptions): {
   return { env: { PATH: process.env['PATH'], HOME: '/tmp', LC_ALL: 'C', ...env }, cwd, ...as };
 }
 
-/** Peak of the resident memory of a process so far, without what it shares with files, in bytes; 0 once it is gone. */
+/** Peak of the resident memory of a process so far, without what it shares with files, in bytes. */
 export function watchPeakMemory(child: ChildProcess): () => number {
   let peak = 0;
   const timer = setInterval(() => {
-    readFile(`/proc/${String(child.pid)}/status`, 'utf8').then(
-      (text) => {
-        const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
-        peak = Math.max(peak, (kib('RssAnon') + kib('RssShmem')) * 1024);
-      },
-      () => undefined,
-    );
+    void residentBytes(child.pid ?? 0).then((bytes) => {
+      peak = Math.max(peak, bytes);
+    });
   }, 10);
-  child.once('exit', () => {
+  const stop = (): number => {
     clearInterval(timer);
-  });
-  return () => peak;
+    return peak;
+  };
+  child.once('exit', stop);
+  return stop;
+}
+
+/** The same for the process whose command line has all of `words`, whenever it comes. */
+export function watchPeakMemoryOf(words: readonly string[]): () => number {
+  let peak = 0;
+  let pid = 0;
+  const look = async (): Promise<void> => {
+    if (pid === 0) pid = await findProcess(words);
+    if (pid !== 0) peak = Math.max(peak, await residentBytes(pid));
+  };
+  const timer = setInterval(() => void look(), 50);
+  return () => {
+    clearInterval(timer);
+    return peak;
+  };
+}
+
+async function findProcess(words: readonly string[]): Promise<number> {
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const commandLine = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '');
+    if (commandLine.startsWith(process.execPath) && words.every((word) => commandLine.includes(word))) {
+      return Number(entry);
+    }
+  }
+  return 0;
+}
+
+async function residentBytes(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${String(pid)}/status`, 'utf8').catch(() => '');
+  const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
+  return (kib('RssAnon') + kib('RssShmem')) * 1024;
 }
 
 /** Resolves when a process has ended. */

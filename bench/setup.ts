@@ -38,6 +38,9 @@ export type Bench = {
   objects: ObjectStore;
   base: BaseHeader;
   primaryPort: number;
+  temporalPort: number;
+  /** The only port that a sandbox may take. */
+  sandboxPort: number;
   /** First and last segment that recovery needs. */
   wal: { first: string; last: string; count: number };
   /** Commit that must be there, and where it ends; the accident comes right after it. */
@@ -72,13 +75,18 @@ export async function setUp(distDir: string, size: BenchSize, say: (text: string
     for (const closer of closers.reverse()) await closer();
   };
   try {
-    const ports = await freePorts(10);
+    const ports = await freePorts(12);
+    const [temporalPort = 0, sandboxPort = 0] = ports.slice(10);
     const location = await startS3(dir, tools.weed.path, ports, closers);
     const primaryPort = ports[8] ?? 0;
     const configPath = path.join(dir, 'recovery.yaml');
     const binDir = tools.postgres.path;
-    await writeFile(configPath, stringify(config({ dir, binDir, primaryPort, location, user })), { mode: 0o644 });
-    const place = { dir, distDir, binDir, user, configPath, primaryPort, location };
+    await writeFile(
+      configPath,
+      stringify(config({ dir, binDir, primaryPort, temporalPort, sandboxPort, location, user })),
+      { mode: 0o644 },
+    );
+    const place = { dir, distDir, binDir, user, configPath, primaryPort, temporalPort, sandboxPort, location };
     await startPrimary(place, closers);
     say(`making a cluster of scale ${String(size.scale)}`);
     const client = createS3Client(location, CREDENTIALS);
@@ -299,6 +307,8 @@ function config(c: {
   dir: string;
   binDir: string;
   primaryPort: number;
+  temporalPort: number;
+  sandboxPort: number;
   location: S3LocationConfig;
   user: ServerUser | null;
 }): unknown {
@@ -306,6 +316,7 @@ function config(c: {
   const node = { name: 'dallas', host: 'here', address: '127.0.0.1', port: c.primaryPort };
   return {
     version: 1,
+    temporal: { address: `127.0.0.1:${String(c.temporalPort)}`, namespace: 'default' },
     stateDir: path.join(c.dir, 'state'),
     record: { kind: 'directory', path: path.join(c.dir, 'record') },
     environments: {
@@ -317,7 +328,11 @@ function config(c: {
           url: `postgresql://postgres@127.0.0.1:${String(c.primaryPort)}/postgres?target_session_attrs=read-write`,
         },
         backups: { kind: 's3', ...c.location },
-        sandbox: { dir: path.join(c.dir, 'sandboxes'), sharedBuffers: SHARED_BUFFERS },
+        sandbox: {
+          dir: path.join(c.dir, 'sandboxes'),
+          ports: [c.sandboxPort, c.sandboxPort],
+          sharedBuffers: SHARED_BUFFERS,
+        },
         heartbeat: { enabled: false },
         verify: { rowCounts: false },
       },

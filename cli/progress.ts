@@ -6,6 +6,8 @@ type Sample = { step: string; atMs: number; done: number };
 
 /** Rates are taken over this long: short enough to follow a stall, long enough to be readable. */
 const WINDOW_MS = 15_000;
+/** Before that an estimate says hours for what takes seconds. */
+const ESTIMATE_AFTER_MS = 2_000;
 
 export type ProgressMeter = { measure(step: StepView, progress: ActivityProgress, now: Date): StepProgress };
 
@@ -23,7 +25,8 @@ export function createProgressMeter(): ProgressMeter {
         first === undefined || atMs - first.atMs < 500
           ? rateBetween(step.startedAt === null ? atMs : Date.parse(step.startedAt), 0, atMs, progress.done)
           : rateBetween(first.atMs, first.done, atMs, progress.done);
-      return toStepProgress(progress, ratePerSecond);
+      const isEarly = step.startedAt !== null && atMs - Date.parse(step.startedAt) < ESTIMATE_AFTER_MS;
+      return toStepProgress(progress, ratePerSecond, isEarly);
     },
   };
 }
@@ -32,8 +35,8 @@ function rateBetween(fromMs: number, fromDone: number, toMs: number, done: numbe
   return toMs <= fromMs ? 0 : Math.max(0, ((done - fromDone) * 1000) / (toMs - fromMs));
 }
 
-function toStepProgress({ done, total, unit, note }: ActivityProgress, rate: number): StepProgress {
-  const left = total === null ? null : Math.max(0, total - done);
+function toStepProgress({ done, total, unit, note }: ActivityProgress, rate: number, isEarly: boolean): StepProgress {
+  const left = total === null || isEarly ? null : Math.max(0, total - done);
   return {
     done,
     total: total ?? 0,

@@ -9,8 +9,8 @@ import type { JobProgress } from '../lib/job-runner.js';
 export type JobReporter = {
   /** Writes `progress` at most every 200 ms, and always when the numbers are final. */
   progress(progress: JobProgress): void;
-  /** Makes an empty file, e.g. `base-done`. */
-  mark(name: string): void;
+  /** Writes a file that says that something is done, e.g. `base-done`, with the numbers of it. */
+  mark(name: string, numbers: Readonly<Record<string, number>>): void;
   result(value: unknown): void;
 };
 
@@ -28,8 +28,8 @@ export function createJobReporter(dir: string): JobReporter {
       last = now;
       replaceFile(join(dir, 'progress'), JSON.stringify(progress));
     },
-    mark(name) {
-      replaceFile(join(dir, name), '');
+    mark(name, numbers) {
+      replaceFile(join(dir, name), JSON.stringify(numbers));
     },
     result(value) {
       replaceFile(join(dir, 'result.json'), `${JSON.stringify(value)}\n`);

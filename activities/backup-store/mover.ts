@@ -38,20 +38,21 @@ export async function moveBase(spec: FetchSpec, deps: MoverDeps): Promise<Restor
       spec.baseIds.map((id, at) => openBase(tools, id, spec.baseDirs[at] ?? '', spec.owner)),
     );
     const wal = await prepareWal(tools, spec, bases[0]?.header ?? null);
-    progress.start();
-    await transferAll(bases, wal, () => {
-      for (const base of bases) base.finish();
-      deps.reporter.mark('base-done');
-    });
-    progress.end();
-    return {
+    const numbers = (): RestoreBaseResult => ({
       baseBytes: sum(bases.map(({ header }) => header.sizes.bytes)),
       walBytes: wal.bytes,
       fetchedBytes: progress.fetchedBytes(),
       seconds: (Date.now() - started) / 1000,
       files: sum(bases.map(({ header }) => header.sizes.files)),
       chunksVerified: sum(bases.map(({ header }) => header.sizes.chunks)),
-    };
+    });
+    progress.start();
+    await transferAll(bases, wal, () => {
+      for (const base of bases) base.finish();
+      deps.reporter.mark('base-done', numbers());
+    });
+    progress.end();
+    return numbers();
   } finally {
     await threads.close();
   }

@@ -7,6 +7,8 @@ import type { JobProgress } from './job-runner.js';
 const BEAT_MS = 1_000;
 /** The rate is that of the last seconds: long enough to be calm, short enough to show a stall. */
 const RATE_WINDOW_MS = 10_000;
+/** Before that an estimate says hours for what takes seconds: connections have only begun. */
+const ESTIMATE_AFTER_SECONDS = 2;
 
 type Sample = { atMs: number; done: number };
 
@@ -43,14 +45,15 @@ export function createProgressReporter(nowMs: () => number = Date.now): Progress
   };
 }
 
-/** Progress with the rate over `samples` (oldest first); the estimate is null while nothing moves or the total is unknown. */
+/** Progress with the rate over `samples` (oldest first); the estimate is null at first, while nothing moves, or when the total is unknown. */
 export function stepProgress(progress: JobProgress, samples: readonly Sample[]): StepProgress {
   const first = samples[0];
   const last = samples.at(-1);
   const seconds = first && last ? (last.atMs - first.atMs) / 1_000 : 0;
   const moved = first && last ? last.done - first.done : 0;
   const ratePerSecond = seconds > 0 && moved > 0 ? moved / seconds : 0;
-  const left = progress.total === null ? null : Math.max(0, progress.total - progress.done);
+  const left =
+    progress.total === null || seconds < ESTIMATE_AFTER_SECONDS ? null : Math.max(0, progress.total - progress.done);
   return {
     done: progress.done,
     total: progress.total ?? progress.done,

@@ -9,7 +9,7 @@ import type pg from 'pg';
 import { withClient, type DatabaseAddress } from '../lib/database.js';
 import type { ActivityDeps } from '../lib/deps.js';
 import { environmentOf } from '../lib/environment-config.js';
-import { writeTargets } from './write-address.js';
+import { parseMultihostUrl } from '../lib/multihost-url.js';
 
 export type HeartbeatWriter = { start(): void; stop(): Promise<void> };
 
@@ -68,7 +68,7 @@ export async function writeHeartbeat(deps: Deps, name: string, options: { prune:
   const { postgres, routing } = environmentOf(deps.config, name);
   const password = postgres.password === undefined ? null : await deps.resolveSecret(postgres.password);
   const problems: string[] = [];
-  for (const target of writeTargets(routing.url)) {
+  for (const target of parseMultihostUrl(routing.url).hosts) {
     const address = { ...target, user: postgres.user, database: postgres.database, password };
     const problem = await beatOn(address, options.prune).catch(reasonOf);
     if (problem === null) return null;

@@ -6,7 +6,7 @@ import { withClient, type ClientOptions } from '../lib/database.js';
 import { environmentOf } from '../lib/environment-config.js';
 import { isFailureOf, stepFailure } from '../lib/failure.js';
 import { pollUntil } from '../lib/poll.js';
-import { parseMultihostUrl } from './multihost-url.js';
+import { parseMultihostUrl } from '../lib/multihost-url.js';
 
 export type WriteTarget = { host: string; port: number };
 

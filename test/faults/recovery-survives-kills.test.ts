@@ -3,10 +3,11 @@
  * Verified each time: 1. the run completes; 2. the rows are back and the accident is not; 3. each step took effect once (one step-done
  * entry per step in the record, one kept data directory, one new timeline); 4. the record verifies.
  */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { startProxy } from '../support/counting-proxy.js';
 import { TestLab } from '../support/lab.js';
 
 jest.setTimeout(400_000);
@@ -115,6 +116,45 @@ test('workers killed in the transfer, after the bases were combined and in the r
   const before = await startRecovery(true);
   await dying;
   await finish(before);
+});
+
+test('a worker killed in the middle of the transfer has nothing fetched twice: as many bytes as without the kill', async () => {
+  const { s3, config } = await lab.status();
+  await lab.stopOwnWorker();
+  const proxy = await startProxy(Number(new URL(s3.endpoint).port));
+  try {
+    const counted = path.join(scratch, 'counted.yaml');
+    const text = await readFile(config, 'utf8');
+    await writeFile(counted, text.replaceAll(s3.endpoint, `http://127.0.0.1:${String(proxy.port)}`));
+    const { lastGoodTime } = await lab.json<Accident>(['lab', 'accident', 'bad-migration']);
+    const recover = async (): Promise<number> => {
+      const before = proxy.bytesServed();
+      const { run } = await lab.json<{ run: string }>(['pitr', 'lab', '--to', lastGoodTime]);
+      expect((await lab.waitFor(run, ['completed'])).sandbox?.state).toBe('paused');
+      expect((await lab.pgr(['discard', run, '--wait'])).exitCode).toBe(0);
+      return proxy.bytesServed() - before;
+    };
+    const worker = await lab.startWorker({}, counted);
+    const undisturbed = await recover();
+    await lab.kill(worker.pid ?? 0);
+    const armed = { PGR_FAULT: 'restore-base:transferring', PGR_FAULT_FLAG: path.join(scratch, 'counted') };
+    const dying = await lab.startWorker(armed, counted);
+    const died = lab
+      .until(
+        () => Promise.resolve(dying.signalCode),
+        (signal) => signal === 'SIGKILL',
+        60_000,
+        () => 'the worker lives',
+      )
+      .then(() => lab.startWorker({}, counted));
+    const disturbed = await recover();
+    await lab.kill((await died).pid ?? 0);
+    expect(undisturbed).toBeGreaterThan(10e6);
+    expect(disturbed).toBeLessThan(undisturbed * 1.02 + 1e6);
+  } finally {
+    await proxy.close();
+    expect((await lab.pgr(['lab', 'up'], { timeoutMs: 120_000 })).exitCode).toBe(0);
+  }
 });
 
 test('workers killed at every stage of a promotion leave one that completes with each effect once', async () => {

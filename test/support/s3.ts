@@ -5,12 +5,13 @@
 import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { S3LocationConfig } from '../../config/schema.js';
+import { listen, startProxy } from './counting-proxy.js';
 import { testTools } from './tools.js';
 
 export type TestS3 = {
@@ -182,69 +183,4 @@ async function freePorts(count: number): Promise<number[]> {
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
-}
-
-function listen(server: Server, port: number): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, '127.0.0.1', () => {
-      resolve(server);
-    });
-  });
-}
-
-type Proxy = {
-  port: number;
-  bytesServed(): number;
-  cut(afterBytes: number, connections: number): void;
-  dropAll(): void;
-  close(): Promise<void>;
-};
-
-async function startProxy(target: number): Promise<Proxy> {
-  const sockets = new Set<Socket>();
-  const cuts = { after: 0, left: 0 };
-  let served = 0;
-  const server = createServer((client) => {
-    const upstream = connect(target, '127.0.0.1');
-    let answered = 0;
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.setNoDelay(true);
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        sockets.delete(socket);
-        client.destroy();
-        upstream.destroy();
-      });
-    }
-    upstream.on('data', (piece) => {
-      served += piece.length;
-      answered += piece.length;
-      if (cuts.left > 0 && answered > cuts.after) {
-        cuts.left -= 1;
-        client.destroy();
-      }
-    });
-    client.pipe(upstream);
-    upstream.pipe(client);
-  });
-  await listen(server, 0);
-  const dropAll = (): void => {
-    for (const socket of sockets) socket.destroy();
-  };
-  return {
-    port: (server.address() as AddressInfo).port,
-    bytesServed: () => served,
-    cut: (afterBytes, connections) => Object.assign(cuts, { after: afterBytes, left: connections }),
-    dropAll,
-    close: () => {
-      dropAll();
-      return new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-      });
-    },
-  };
 }

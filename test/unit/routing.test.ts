@@ -1,4 +1,4 @@
-import { parseMultihostUrl } from '../../activities/routing/multihost-url.js';
+import { parseMultihostUrl } from '../../activities/lib/multihost-url.js';
 
 test('reads hosts in order, with the default port, and never the password', () => {
   const url = parseMultihostUrl(

@@ -97,6 +97,13 @@ async function pgr(args: string[], address = env.env.address): Promise<Result> {
 
 const asView = ({ document }: Result): RunView => document as unknown as RunView;
 
+async function untilEnded(run: string): Promise<Result> {
+  for (;;) {
+    const shown = await pgr(['show', run]);
+    if (!['running', 'waiting-approval'].includes(asView(shown).status)) return shown;
+  }
+}
+
 test('a recovery from pitr over approve to its report', async () => {
   const name = scenario.environment;
   scenario.on('readRecord', ({ run }) => {
@@ -119,8 +126,7 @@ test('a recovery from pitr over approve to its report', async () => {
 
   const approved = await pgr(['approve', run.slice(0, -2), 'promote', '--code', gate?.code ?? '', '--by', 'bo']);
   expect(approved).toMatchObject({ code: 0, document: { counted: true, by: 'bo' } });
-  let shown = await pgr(['show', run]);
-  while (['running', 'waiting-approval'].includes(asView(shown).status)) shown = await pgr(['show', run]);
+  const shown = await untilEnded(run);
   expect(asView(shown).status).toBe('completed');
   expect(asView(shown).steps.every(({ status }) => status === 'done')).toBe(true);
 
@@ -151,6 +157,7 @@ test('a recovery from pitr over approve to its report', async () => {
   );
   const rejected = await pgr(['reject', `${name}/change`, 'undo', '--code', asView(undo).gate?.code ?? '']);
   expect(rejected.code).toBe(0);
+  expect(asView(await untilEnded(`${name}/change`)).status).toBe('rejected'); // until then the environment is busy
 });
 
 test('a kept sandbox is promoted later, or discarded', async () => {

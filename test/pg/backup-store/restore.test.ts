@@ -168,7 +168,10 @@ test('a base comes back as it was, starts, and replays what was archived after i
   const moved = await running.ended;
   expect(moved.stderr).toBe('');
   expect(moved).toMatchObject({ code: 0, result: { baseBytes: header.sizes.bytes, files: header.sizes.files } });
-  expect(await readdir(running.jobDir)).toContain('base-done');
+  expect(JSON.parse(await readFile(path.join(running.jobDir, 'base-done'), 'utf8'))).toMatchObject({
+    files: header.sizes.files,
+    chunksVerified: header.sizes.chunks,
+  });
   expect(JSON.parse(await readFile(path.join(running.jobDir, 'progress'), 'utf8'))).toMatchObject({ unit: 'bytes' });
 
   const dataDir = spec.baseDirs[0]!;

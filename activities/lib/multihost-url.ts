@@ -1,5 +1,5 @@
 /** libpq URLs with several hosts (PostgreSQL docs, "Connection URIs"); the driver has no multi-host support of its own. Pure. */
-import { stepFailure } from '../lib/failure.js';
+import { stepFailure } from './failure.js';
 
 export type MultihostUrl = {
   hosts: { host: string; port: number }[];
