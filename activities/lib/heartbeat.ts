@@ -52,14 +52,17 @@ export function stepProgress(progress: JobProgress, samples: readonly Sample[]):
   const seconds = first && last ? (last.atMs - first.atMs) / 1_000 : 0;
   const moved = first && last ? last.done - first.done : 0;
   const ratePerSecond = seconds > 0 && moved > 0 ? moved / seconds : 0;
-  const left =
-    progress.total === null || seconds < ESTIMATE_AFTER_SECONDS ? null : Math.max(0, progress.total - progress.done);
   return {
     done: progress.done,
     total: progress.total ?? progress.done,
     unit: progress.unit,
     ratePerSecond: Math.round(ratePerSecond),
-    etaSeconds: left === null || ratePerSecond === 0 ? null : Math.ceil(left / ratePerSecond),
+    etaSeconds: seconds < ESTIMATE_AFTER_SECONDS ? null : estimate(progress, ratePerSecond),
     ...(progress.note === undefined ? {} : { note: progress.note }),
   };
+}
+
+function estimate({ done, total }: JobProgress, ratePerSecond: number): number | null {
+  if (total === null || ratePerSecond === 0) return null;
+  return Math.ceil(Math.max(0, total - done) / ratePerSecond);
 }
