@@ -70,7 +70,11 @@ export async function measurePgr(bench: Bench, { worker }: PgrServers, say: (tex
   });
   const peakMemoryBytes = peaks.reduce((sum, peak) => sum + peak(), 0);
   say(view.steps.map(stepText).join(', '));
-  await pgr('discard', run, '--wait');
+  await pgr('discard', run);
+  await until('the sandbox to be gone', 60_000, async () => {
+    const left = await readdir(path.join(dir, 'sandboxes'));
+    if (left.length > 0) throw new Error(left.join(', '));
+  });
   const restoreSeconds = secondsUntilEnd(view, 'restore-base');
   const bytes = await fetchedBytes(path.join(dir, 'state', 'jobs'));
   return { restoreSeconds, replaySeconds: totalSeconds - restoreSeconds, totalSeconds, bytes, peakMemoryBytes };
