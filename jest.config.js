@@ -55,6 +55,7 @@ export default {
     project('workflow', { globalSetup: '<rootDir>/test/support/global-setup-workflow.ts' }),
     project('replay', { globalSetup: '<rootDir>/test/support/global-setup-workflow.ts' }),
     project('pg', { globalSetup: '<rootDir>/test/support/global-setup-tools.ts' }),
+    project('peers', { globalSetup: '<rootDir>/test/support/global-setup-tools.ts' }),
     project('lab', { globalSetup: '<rootDir>/test/support/global-setup-tools.ts' }),
     project('faults', { globalSetup: '<rootDir>/test/support/global-setup-tools.ts' }),
     project('browser', { globalSetup: '<rootDir>/test/support/global-setup-tools.ts' }),

@@ -18,10 +18,13 @@ import { createNotify } from './notify/notify.js';
 import { createCheckEnvironment } from './postgres/check-environment.js';
 import { createPlanRecovery } from './postgres/plan-recovery.js';
 import { createReadWindow } from './postgres/read-window.js';
+import { createFlipActivities, createFlipHostActivities } from './postgres/flip/index.js';
 import * as promotion from './postgres/promotion/index.js';
+import { createRebuildActivities } from './postgres/rebuild/index.js';
 import { createRebuildStandby } from './postgres/standby/rebuild-standby.js';
 import * as sandbox from './postgres/sandbox/index.js';
 import { createVerifyWrites } from './routing/verify-writes.js';
+import { createTopologyActivities } from './topology/index.js';
 
 /** Activities that need only the network. */
 export function createOrchestratorActivities(deps: ActivityDeps, records: RecordStore): OrchestratorActivities {
@@ -37,6 +40,8 @@ export function createOrchestratorActivities(deps: ActivityDeps, records: Record
     pauseBackups: createPauseBackups(deps),
     resumeBackups: createResumeBackups(deps),
     abandonTimeline: createAbandonTimeline(deps),
+    ...createTopologyActivities(deps),
+    ...createFlipActivities(deps),
   };
 }
 
@@ -70,5 +75,7 @@ export function createHostActivities(deps: ActivityDeps): HostActivities {
     finishPromotion: promotion.createFinishPromotion(deps),
     planUndo: promotion.createPlanUndo(deps),
     takeBase: promotion.createTakeBase(deps),
+    ...createFlipHostActivities(deps),
+    ...createRebuildActivities(deps),
   };
 }

@@ -39,6 +39,95 @@ const s3LocationSchema = z.strictObject({
   secretAccessKey: secretRef,
 });
 
+/** How the server of a node is run (architecture section 10). */
+const runtimeSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('process'),
+    /** Operating system user of the server when the worker runs as root. */
+    runAs: z.string().optional(),
+    /** Where `pg_ctl` lets the server write what it says before its own log is open. */
+    logFile: absolutePath.optional(),
+  }),
+  z.strictObject({
+    kind: z.literal('docker'),
+    /** Container; for a Kamal accessory `<service>-<accessory>`. */
+    container: z.string().min(1),
+    /** Docker endpoint, e.g. unix:///run/docker.sock; that of the environment when left out. */
+    dockerHost: z.string().optional(),
+    /** Directory of Kamal's lock on this host, e.g. /root/.kamal/lock-shop; taken while the container is stopped or started. */
+    kamalLock: absolutePath.optional(),
+    /** Data directory as the server in the container sees it; `dataDir` is the same directory on the host. */
+    containerDataDir: absolutePath.default('/var/lib/postgresql/18/docker'),
+  }),
+  z.strictObject({
+    kind: z.literal('systemd'),
+    /** Unit of this instance, e.g. postgresql@18-main.service: never the umbrella unit. */
+    unit: z.string().min(1),
+    /** Call systemctl through `sudo -n`. */
+    sudo: z.boolean().default(false),
+  }),
+]);
+
+/** What answers for a node over HTTP whether it takes writes: our own pg-health, one that a team has, or Patroni. */
+const healthSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('pgr'),
+    port: z.int().min(1).max(65_535),
+    /** Address that `pgr pg-health` listens on, and that routers ask. */
+    listen: z.string().default('127.0.0.1'),
+  }),
+  z.strictObject({ kind: z.literal('http'), primary: z.url(), replica: z.url().optional() }),
+  z.strictObject({ kind: z.literal('patroni'), url: z.url() }),
+]);
+
+/** Where the safety copy of the node's data goes before anything of them is touched. */
+const snapshotSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('directory') }),
+  z.strictObject({ kind: z.literal('zfs'), dataset: z.string().min(1), sudo: z.boolean().default(false) }),
+  z.strictObject({ kind: z.literal('btrfs'), sudo: z.boolean().default(false) }),
+]);
+
+const haproxySchema = z.strictObject({
+  name,
+  /** Runtime API with level admin: a socket on the worker's host or `host:port`. */
+  api: z.string().min(1),
+  /** Statistics page (`http://…/stats`): read when the runtime API does not answer. */
+  stats: z.url().optional(),
+});
+
+/** libpq URL of the write address, without a password, with target_session_attrs=read-write. */
+const writeUrl = z.string().regex(/^postgres(ql)?:\/\//, 'use a postgresql:// URL');
+
+const routingSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('multihost'), url: writeUrl }),
+  z.strictObject({
+    kind: z.literal('haproxy'),
+    /** The write VIP. */
+    url: writeUrl,
+    backend: z.string().min(1).default('postgres_write'),
+    /** Names of servers in the backend, by node; the node's own name when left out. */
+    servers: z.record(name, z.string().min(1)).default({}),
+    instances: z.array(haproxySchema).min(1),
+  }),
+]);
+
+const poolerSchema = z.strictObject({
+  name,
+  kind: z.literal('pgbouncer'),
+  address: z.string().min(1),
+  port: z.int().min(1).max(65_535),
+  /** A user of `admin_users`. */
+  user: z.string().default('pgbouncer'),
+  password: secretRef.optional(),
+  /** Databases to pause; all when left out. */
+  databases: z.array(z.string().min(1)).default([]),
+  pauseTimeout: duration.prefault('5s'),
+  /** What happens when transactions do not end in that time. */
+  onTimeout: z.enum(['give-up', 'cancel', 'wait']).default('give-up'),
+  /** Node whose local pooler it is: restarted when that node was rebuilt. */
+  node: name.optional(),
+});
+
 const nodeSchema = z.strictObject({
   name,
   host: name,
@@ -47,13 +136,9 @@ const nodeSchema = z.strictObject({
   dataDir: absolutePath,
   /** Directory of the server programs of this node's major version. */
   binDir: absolutePath,
-  runtime: z.strictObject({
-    kind: z.literal('process'),
-    /** Operating system user of the server when the worker runs as root. */
-    runAs: z.string().optional(),
-    /** Where `pg_ctl` lets the server write what it says before its own log is open. */
-    logFile: absolutePath.optional(),
-  }),
+  runtime: runtimeSchema,
+  health: healthSchema.optional(),
+  snapshot: snapshotSchema.prefault({ kind: 'directory' }),
 });
 
 const storeSchema = z.discriminatedUnion('kind', [
@@ -103,11 +188,20 @@ const environmentSchema = z.strictObject({
     replicationPassword: secretRef.optional(),
   }),
   nodes: z.array(nodeSchema).min(1),
-  routing: z.strictObject({
-    kind: z.literal('multihost'),
-    /** libpq URL without a password, several hosts, target_session_attrs=read-write. */
-    url: z.string().regex(/^postgres(ql)?:\/\//, 'use a postgresql:// URL'),
-  }),
+  routing: routingSchema,
+  poolers: z.array(poolerSchema).default([]),
+  flip: z
+    .strictObject({
+      mode: z.enum(['stop', 'cut']).default('stop'),
+      /** A standby that is further behind is refused. */
+      maxLagBytes: z
+        .int()
+        .min(0)
+        .default(16 * 1024 * 1024),
+      /** How long the old primary may take to stop before the flip is undone. */
+      stopTimeout: duration.prefault('60s'),
+    })
+    .prefault({}),
   backups: storeSchema,
   sandbox: z
     .strictObject({
@@ -158,3 +252,7 @@ export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;
 export type CheckConfig = z.output<typeof checkSchema>;
+export type RoutingConfig = z.output<typeof routingSchema>;
+export type HaproxyConfig = z.output<typeof haproxySchema>;
+export type PoolerConfig = z.output<typeof poolerSchema>;
+export type HealthConfig = z.output<typeof healthSchema>;

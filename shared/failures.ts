@@ -85,6 +85,16 @@ export const FAILURES = {
     exitCode: 9,
     hint: 'look at pg_stat_archiver.last_failed_wal and the server log, then `pgr retry`',
   },
+  FlipUndone: {
+    retry: false,
+    exitCode: 9,
+    hint: 'the old primary takes writes again and nothing was lost; mend what the message names, then `pgr retry`',
+  },
+  SnapshotFailed: {
+    retry: false,
+    exitCode: 9,
+    hint: 'nothing was touched; make the safety copy possible, then `pgr retry`',
+  },
   CommandFailed: { retry: false, exitCode: 9, hint: 'read the last lines of its output, then `pgr retry`' },
   RecordConflict: { retry: false, exitCode: 9, hint: 'run `pgr audit verify` for this run' },
   JobLost: { retry: true, exitCode: 9, hint: 'it is started again by itself' },
@@ -103,6 +113,11 @@ export const FAILURES = {
     retry: true,
     exitCode: 9,
     hint: 'the secret manager did not answer; the run goes on by itself when it does, or `pgr retry`',
+  },
+  RoutingUnavailable: {
+    retry: true,
+    exitCode: 9,
+    hint: 'the router or pooler did not answer; the run goes on by itself when it does, or `pgr retry`',
   },
   DatabaseUnavailable: { retry: true, exitCode: 9, hint: 'look at the server log, then `pgr retry`' },
   TemporalUnavailable: {

@@ -10,8 +10,11 @@ import type { BackupStore } from '../activities/lib/backup-store.js';
 import type { ActivityDeps } from '../activities/lib/deps.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
 import { serverControl } from '../activities/postgres/server.js';
+import { createPoolers } from '../activities/pooler/create-poolers.js';
+import { createRouting } from '../activities/routing/create-routing.js';
 import { createRuntimes } from '../activities/runtime/create-runtimes.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
+import { createSnapshots } from '../activities/snapshot/create-snapshots.js';
 import { loadConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 
@@ -33,6 +36,9 @@ export async function createDeps(configPath: string, distDir: string): Promise<W
     jobs,
     store: createStores(config, resolveSecret, program),
     runtime: createRuntimes(config, serverControl),
+    routing: createRouting(config, resolveSecret),
+    poolers: createPoolers(config, resolveSecret),
+    snapshot: createSnapshots(config),
     program,
     log,
   };

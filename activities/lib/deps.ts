@@ -5,7 +5,9 @@
 import type { Config } from '../../config/schema.js';
 import type { BackupStore } from './backup-store.js';
 import type { JobRunner } from './job-runner.js';
+import type { Pooler, RoutingProvider } from './routing.js';
 import type { NodeRuntime } from './runtime.js';
+import type { SnapshotProvider } from './snapshot.js';
 
 export type Log = {
   info(fields: Record<string, unknown>, message: string): void;
@@ -24,6 +26,12 @@ export type ActivityDeps = {
   store: (environment: string) => Promise<BackupStore>;
   /** The server of a node of the config, on this host. */
   runtime: (environment: string, node: string) => NodeRuntime;
+  /** Who takes the writes of an environment. */
+  routing: (environment: string) => RoutingProvider;
+  /** The poolers of an environment. */
+  poolers: (environment: string) => Pooler[];
+  /** Safety copies of a node's data, on this host. */
+  snapshot: (environment: string, node: string) => SnapshotProvider;
   program: ProgramPaths;
   log: Log;
 };

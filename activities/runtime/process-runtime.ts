@@ -42,7 +42,8 @@ export function createProcessRuntime(
       return { state: 'running', pid, port, socketDir, accepting: status === 'ready' };
     },
     async start() {
-      const logFile = node.runtime.logFile ?? `${dataDir}.log`;
+      const configured = node.runtime.kind === 'process' ? node.runtime.logFile : undefined;
+      const logFile = configured ?? `${dataDir}.log`;
       const env = programEnvironment(environment.backups);
       const { outcome, server } = await control.startServer({ binDir, dataDir, logFile, env });
       return { outcome, pid: server.pid };

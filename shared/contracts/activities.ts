@@ -15,7 +15,10 @@ import type {
   VerifyRecordsResult,
 } from './record.js';
 import type * as sandbox from './sandbox.js';
+import type * as flip from './flip.js';
+import type * as rebuild from './rebuild.js';
 import type { EvidenceCheck } from './sandbox.js';
+import type { Topology } from './topology.js';
 
 export type PlanRecoveryInput = {
   environment: string;
@@ -62,6 +65,10 @@ export interface OrchestratorActivities {
   verifyWrites(input: promotion.VerifyWritesInput): Promise<promotion.VerifyWritesResult>;
   pauseBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;
   resumeBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;
+  readTopology(input: { environment: string; probe: boolean }): Promise<Topology>;
+  planFlip(input: flip.PlanFlipInput): Promise<flip.FlipPlan>;
+  fenceRouting(input: flip.FenceOldPrimaryInput): Promise<flip.FenceOldPrimaryResult>;
+  releaseRouting(input: flip.FenceOldPrimaryInput): Promise<{ outcome: 'released' }>;
   abandonTimeline(input: promotion.AbandonTimelineInput): Promise<{ outcome: 'marked' | 'already-marked' }>;
 }
 
@@ -96,4 +103,20 @@ export interface HostActivities {
   finishPromotion(input: promotion.FinishPromotionInput): Promise<{ outcome: 'finished' }>;
   planUndo(input: promotion.PlanUndoInput): Promise<promotion.UndoPlan>;
   takeBase(input: TakeBaseInput): Promise<TakeBaseResult>;
+
+  checkFlipHost(input: flip.CheckFlipHostInput): Promise<flip.CheckFlipHostResult>;
+  /** On the host of the old primary; in a failover on that of the candidate. */
+  flipWrites(input: flip.FlipInput): Promise<flip.FlipResult>;
+  fenceOldPrimary(input: flip.FenceOldPrimaryInput): Promise<flip.FenceOldPrimaryResult>;
+  backfillArchive(input: flip.BackfillArchiveInput): Promise<flip.BackfillArchiveResult>;
+  rejoinOldPrimary(input: flip.RejoinInput): Promise<flip.RejoinResult>;
+
+  planRebuild(input: rebuild.PlanRebuildInput): Promise<rebuild.RebuildPlan>;
+  stopStandby(input: rebuild.RebuildStepInput): Promise<rebuild.StopStandbyResult>;
+  takeSafetyCopy(input: rebuild.RebuildStepInput): Promise<rebuild.TakeSafetyCopyResult>;
+  copyStandby(input: rebuild.RebuildStepInput): Promise<rebuild.CopyStandbyResult>;
+  startStandby(input: rebuild.RebuildStepInput): Promise<rebuild.StartStandbyResult>;
+  returnSafetyCopy(input: rebuild.RebuildStepInput): Promise<rebuild.ReturnSafetyCopyResult>;
+  listSafetyCopies(input: { environment: string; node: string }): Promise<rebuild.ListSafetyCopiesResult>;
+  pruneSafetyCopies(input: rebuild.PruneSafetyCopiesInput): Promise<rebuild.PruneSafetyCopiesResult>;
 }

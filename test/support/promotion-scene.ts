@@ -54,6 +54,10 @@ export async function destroyAllScenes(): Promise<void> {
   await Promise.all([...scenes].map((scene) => scene.destroy()));
 }
 
+function unused(): never {
+  throw new Error('not used by promotions');
+}
+
 /** What a worker's dependencies are, with the directory store instead of S3. Also used by the child process of fault tests. */
 export async function sceneDeps(
   config: Config,
@@ -67,6 +71,9 @@ export async function sceneDeps(
     jobs: createJobRunner({ stateDir: config.stateDir, log }),
     store: () => Promise.resolve(directoryStore),
     runtime: createRuntimes(config, serverControl),
+    routing: () => unused(),
+    poolers: () => [],
+    snapshot: () => unused(),
     program: { node: process.execPath, distDir: '/nowhere', configPath: '/nowhere' },
     log,
     directoryStore,

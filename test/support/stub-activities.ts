@@ -8,6 +8,7 @@ import type { NodeStepInput } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
 import type { Lsn } from '../../shared/lsn.js';
+import { usualFlipHost, usualFlipOrchestrator, type FlipActivity } from './stub-flip.js';
 import * as fixtures from './workflow-fixtures.js';
 
 type All = OrchestratorActivities & HostActivities;
@@ -120,7 +121,10 @@ function usualActivities(of: (environment: string) => Scenario): {
   orchestrator: OrchestratorActivities;
   host: HostActivities;
 } {
-  return { orchestrator: usualOrchestrator(of), host: { ...usualSandbox(of), ...usualPromotion(of) } };
+  return {
+    orchestrator: usualOrchestrator(of),
+    host: { ...usualSandbox(of), ...usualPromotion(of), ...usualFlipHost() },
+  };
 }
 
 function usualOrchestrator(of: (environment: string) => Scenario): OrchestratorActivities {
@@ -148,6 +152,7 @@ function usualOrchestrator(of: (environment: string) => Scenario): OrchestratorA
     pauseBackups: () => Promise.resolve({ provider: 's3', outcome: 'paused', note: '' }),
     resumeBackups: () => Promise.resolve({ provider: 's3', outcome: 'resumed', note: '' }),
     abandonTimeline: () => Promise.resolve({ outcome: 'marked' }),
+    ...usualFlipOrchestrator(),
   };
 }
 
@@ -220,7 +225,7 @@ function usualSandbox(of: (environment: string) => Scenario): Pick<HostActivitie
   };
 }
 
-function usualPromotion(of: (environment: string) => Scenario): Omit<HostActivities, SandboxActivity> {
+function usualPromotion(of: (environment: string) => Scenario): Omit<HostActivities, SandboxActivity | FlipActivity> {
   const nodeOf = ({ expect }: NodeStepInput): string => expect.dataDir;
   return {
     planPromotion: ({ environment, ref, runId }) =>

@@ -85,6 +85,19 @@ const CLASS_OF: Record<keyof HostActivities, WorkClass> = {
   finishPromotion: 'replay',
   planUndo: 'quick',
   takeBase: 'transfer',
+  checkFlipHost: 'quick',
+  flipWrites: 'replay',
+  fenceOldPrimary: 'replay',
+  backfillArchive: 'replay',
+  rejoinOldPrimary: 'transfer',
+  planRebuild: 'replay',
+  stopStandby: 'replay',
+  takeSafetyCopy: 'replay',
+  copyStandby: 'transfer',
+  startStandby: 'replay',
+  returnSafetyCopy: 'replay',
+  listSafetyCopies: 'quick',
+  pruneSafetyCopies: 'replay',
 };
 
 type Call = (input: unknown) => Promise<unknown>;

@@ -23,7 +23,9 @@ export async function sandboxOwner(place: SandboxPlace): Promise<Owner> {
 
 async function configuredOwner(place: SandboxPlace, node: NodeConfig | null): Promise<Owner> {
   const candidates = [...(node === null ? [] : [node]), ...place.environment.nodes];
-  const runAs = candidates.map((candidate) => candidate.runtime.runAs).find((name) => name !== undefined);
+  const runAs = candidates
+    .map(({ runtime }) => (runtime.kind === 'process' ? runtime.runAs : undefined))
+    .find((name) => name !== undefined);
   if (runAs !== undefined) return { uid: await idOf(runAs, '-u'), gid: await idOf(runAs, '-g') };
   throw stepFailure(
     'PreconditionFailed',

@@ -264,6 +264,9 @@ export function makeDeps(dir: string, archive: string, config: Config): Activity
     store: () => Promise.resolve(store as unknown as BackupStore),
     program: { node: process.execPath, distDir: dir, configPath: path.join(dir, 'recovery.yaml') },
     runtime: unused,
+    routing: unused,
+    poolers: unused,
+    snapshot: unused,
     log,
   };
 }
