@@ -5,8 +5,17 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { isUnknownRun } from './client-errors.js';
 import type { ListedRun } from './run-client.js';
 
-/** Workflows that are runs for people; reads (window, check, audit) and keepers are not listed. */
-const RUN_TYPES = ['pitr', 'promote', 'undo', 'takeBase'] as const;
+/** Workflows that are runs for people, with the name of their runbook; reads (window, check, audit …) and keepers are not listed. */
+const RUNBOOK_OF: Readonly<Record<string, string>> = {
+  pitr: 'pitr',
+  promote: 'promote',
+  undo: 'undo',
+  takeBase: 'take-base',
+  flipDb: 'flip-db',
+  rebuildStandby: 'rebuild-standby',
+  undoRebuild: 'undo-rebuild',
+  pruneSnapshots: 'prune-snapshots',
+};
 const LIMIT = 500;
 const SEARCH_ATTRIBUTES = ['PgrEnvironment', 'PgrStep', 'PgrStatus', 'PgrTarget'] as const;
 
@@ -36,7 +45,7 @@ export async function listRuns(
 }
 
 function ofRunTypes(): string {
-  return `WorkflowType IN (${RUN_TYPES.map(quote).join(', ')})`;
+  return `WorkflowType IN (${Object.keys(RUNBOOK_OF).map(quote).join(', ')})`;
 }
 
 function quote(text: string): string {
@@ -79,7 +88,7 @@ function toListedRun(info: Listable): ListedRun {
   return {
     run: info.workflowId,
     runId: info.runId,
-    runbook: info.type === 'takeBase' ? 'take-base' : info.type,
+    runbook: RUNBOOK_OF[info.type] ?? info.type,
     environment: environment ?? info.workflowId.split('/')[0] ?? '',
     status: statusOf(info.status.name, status ?? null, open),
     step: step ?? null,

@@ -16,3 +16,12 @@ export async function requireEnvironment(context: CliContext, name: string): Pro
     next: ['pgr config show'],
   });
 }
+
+/** A node that a person named. Throws NotFound with the nodes that there are. */
+export function requireNode(env: string, { nodes }: EnvironmentConfig, node: string): void {
+  if (nodes.some(({ name }) => name === node)) return;
+  throw new PgrFailure('NotFound', `environment ${env} has no node ${node}`, {
+    hint: `its nodes are ${nodes.map(({ name }) => name).join(', ')}`,
+    next: [`pgr topology ${env}`],
+  });
+}

@@ -7,13 +7,18 @@ import { registerAudit } from './commands/audit.js';
 import { registerCheck } from './commands/check.js';
 import { registerConfig } from './commands/config.js';
 import { registerDiscard } from './commands/discard.js';
+import { registerFlipDb } from './commands/flip-db.js';
 import { registerLab } from './commands/lab.js';
+import { registerPgHealth } from './commands/pg-health.js';
 import { registerPitr } from './commands/pitr.js';
 import { registerPromote } from './commands/promote.js';
+import { registerRebuildStandby } from './commands/rebuild-standby.js';
 import { registerReport } from './commands/report.js';
 import { registerRuns } from './commands/runs.js';
 import { registerShow, registerWatch } from './commands/show.js';
+import { registerSnapshots } from './commands/snapshots.js';
 import { registerTakeBase } from './commands/take-base.js';
+import { registerTopology } from './commands/topology.js';
 import { registerUndo } from './commands/undo.js';
 import { registerWindow } from './commands/window.js';
 import { registerWorker } from './commands/worker.js';
@@ -28,6 +33,7 @@ const GROUPS: readonly { title: string; commands: readonly Register[] }[] = [
   {
     title: 'Recover:',
     commands: [
+      registerTopology,
       registerWindow,
       registerCheck,
       registerPitr,
@@ -37,10 +43,11 @@ const GROUPS: readonly { title: string; commands: readonly Register[] }[] = [
       registerTakeBase,
     ],
   },
+  { title: 'Keep it serving:', commands: [registerFlipDb, registerRebuildStandby, registerSnapshots] },
   { title: 'Follow:', commands: [registerRuns, registerShow, registerWatch] },
   { title: 'Decide:', commands: [registerApprove, registerReject, registerRetry, registerSkip, registerAbort] },
   { title: 'Prove:', commands: [registerAudit, registerReport] },
-  { title: 'Run and configure:', commands: [registerLab, registerWorker, registerConfig] },
+  { title: 'Run and configure:', commands: [registerLab, registerWorker, registerPgHealth, registerConfig] },
 ];
 
 const EXIT_CODES = `

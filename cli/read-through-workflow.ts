@@ -9,7 +9,7 @@ const DEADLINE_MS = 180_000;
 /** Asks a short workflow of an environment that only reads. */
 export async function readThroughWorkflow(
   context: CliContext,
-  workflow: 'window' | 'check',
+  workflow: 'window' | 'check' | 'listSnapshots' | 'topology',
   env: string,
   input: unknown,
 ): Promise<unknown> {

@@ -5,11 +5,18 @@ import type { RecoveryPlan } from '../shared/contracts/plan.js';
 import type { PromotionPlan, UndoPlan } from '../shared/contracts/promotion.js';
 import type { PromoteInput } from '../shared/contracts/runs.js';
 import type { RecoveryResult } from '../shared/contracts/sandbox.js';
+import { ALL_RUNBOOKS } from '../shared/all-runbooks.js';
+import {
+  flipPlanView,
+  prunePlanView,
+  rebuildPlanView,
+  undoRebuildPlanView,
+  type PrunePlan,
+  type UndoRebuildPlan,
+} from '../shared/run-state-change.js';
 import { promotionPlanView, recoveryPlanView, undoPlanView } from '../shared/run-state-plan.js';
-import { PITR } from '../shared/runbooks/pitr.js';
-import { PROMOTE } from '../shared/runbooks/promote.js';
-import { UNDO } from '../shared/runbooks/undo.js';
-import type { Runbook } from '../shared/runbook.js';
+import type { FlipPlan } from '../shared/contracts/flip.js';
+import type { RebuildPlan } from '../shared/contracts/rebuild.js';
 
 const STATUSES = ['running', 'waiting-approval', 'needs-attention', 'completed', 'rejected', 'aborted', 'failed'];
 
@@ -65,8 +72,7 @@ function statusOf(entries: readonly RecordEntry[], result: BodyOf<'result'> | un
 
 /** Every step of the runbook's table with what the entries say of it; unknown steps of older tables come behind. */
 function stepsFromRecord(runbook: string, entries: readonly RecordEntry[]): StepView[] {
-  const tables: Runbook[] = [PITR, PROMOTE, UNDO];
-  const table = tables.find(({ name }) => name === runbook)?.steps ?? [];
+  const table = ALL_RUNBOOKS.find(({ name }) => name === runbook)?.steps ?? [];
   const steps = new Map<string, StepView>(table.map(({ id, title }) => [id, pending(id, title)]));
   for (const entry of entries) applyEntry(steps, entry);
   return [...steps.values()];
@@ -96,11 +102,30 @@ function planOf(runbook: string, input: unknown, entries: readonly RecordEntry[]
   if (entry === undefined) return null;
   const summaryOnly = { hash: entry.hash, summary: [] };
   try {
-    if (runbook === 'pitr') return recoveryPlanView(entry.plan as RecoveryPlan);
-    if (runbook === 'promote') return promotionPlanView(entry.plan as PromotionPlan, (input as PromoteInput).recovery);
-    return runbook === 'undo' ? undoPlanView(entry.plan as UndoPlan) : summaryOnly;
+    return planViewOf(runbook, entry.plan, input) ?? summaryOnly;
   } catch {
     return summaryOnly; // a plan too large for the history is in the record as its size and hash only
+  }
+}
+
+function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | null {
+  switch (runbook) {
+    case 'pitr':
+      return recoveryPlanView(plan as RecoveryPlan);
+    case 'promote':
+      return promotionPlanView(plan as PromotionPlan, (input as PromoteInput).recovery);
+    case 'undo':
+      return undoPlanView(plan as UndoPlan);
+    case 'flip-db':
+      return flipPlanView(plan as FlipPlan);
+    case 'rebuild-standby':
+      return rebuildPlanView(plan as RebuildPlan);
+    case 'undo-rebuild':
+      return undoRebuildPlanView(plan as UndoRebuildPlan);
+    case 'prune-snapshots':
+      return prunePlanView(plan as PrunePlan);
+    default:
+      return null;
   }
 }
 

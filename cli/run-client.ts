@@ -3,7 +3,20 @@ import type { StepProgress, RunView } from '../shared/contracts/status.js';
 import type { FailureType } from '../shared/failures.js';
 
 /** Names of workflow functions (stored data). */
-type WorkflowName = 'pitr' | 'promote' | 'undo' | 'takeBase' | 'window' | 'check' | 'audit';
+type WorkflowName =
+  | 'pitr'
+  | 'promote'
+  | 'undo'
+  | 'takeBase'
+  | 'flipDb'
+  | 'rebuildStandby'
+  | 'undoRebuild'
+  | 'pruneSnapshots'
+  | 'listSnapshots'
+  | 'topology'
+  | 'window'
+  | 'check'
+  | 'audit';
 
 export type StartRequest = {
   workflow: WorkflowName;

@@ -1,9 +1,6 @@
 /** What one value alone cannot show: rules between the parts of a config that has the right shape. */
+import { ALL_RUNBOOKS } from '../shared/all-runbooks.js';
 import type { Problem } from '../shared/pgr-failure.js';
-import { PITR } from '../shared/runbooks/pitr.js';
-import { PROMOTE } from '../shared/runbooks/promote.js';
-import { UNDO } from '../shared/runbooks/undo.js';
-import type { Runbook } from '../shared/runbook.js';
 import type { Config, EnvironmentConfig } from './schema.js';
 
 /** Every broken rule, with the path of the value to change. */
@@ -96,8 +93,9 @@ function checkApps({ apps }: Pick<EnvironmentConfig, 'apps'>): Problem[] {
 
 /** Gates of the runbook tables. */
 function knownGates(): string[] {
-  const tables: Runbook[] = [PITR, PROMOTE, UNDO];
-  return [...new Set(tables.flatMap(({ steps }) => steps.flatMap(({ gate }) => (gate === undefined ? [] : [gate]))))];
+  return [
+    ...new Set(ALL_RUNBOOKS.flatMap(({ steps }) => steps.flatMap(({ gate }) => (gate === undefined ? [] : [gate])))),
+  ];
 }
 
 function trimSlash(dir: string): string {

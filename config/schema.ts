@@ -252,7 +252,7 @@ export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;
 export type CheckConfig = z.output<typeof checkSchema>;
-export type RoutingConfig = z.output<typeof routingSchema>;
+
 export type HaproxyConfig = z.output<typeof haproxySchema>;
 export type PoolerConfig = z.output<typeof poolerSchema>;
 export type HealthConfig = z.output<typeof healthSchema>;

@@ -7,6 +7,8 @@ export function withoutPassword(url: string): string {
   return url.replace(/^([a-z]+:\/\/[^:@/]+):[^@/]*@/, '$1@');
 }
 
+const EXTRA_NAMES: Record<string, string> = { healthDallas: 'pg-health', healthChicago: 'pg-health' };
+
 /** What there is, where it is and what to do next. */
 export function describeStatus(status: LabStatus): string {
   const pid = (found: number | null): string => (found === null ? 'down' : `pid ${found}`);
@@ -17,6 +19,11 @@ export function describeStatus(status: LabStatus): string {
       node.name,
       pid(node.pid),
       `${node.role}, ${withoutPassword(node.url)}`,
+    ]),
+    ...status.extras.map(({ name, pid: found, address }): [string, string, string] => [
+      EXTRA_NAMES[name] ?? name,
+      pid(found),
+      address,
     ]),
     ['worker', pid(status.workers[0]?.pid ?? null), 'all roles'],
     ['writer', pid(status.writer.pid), 'about four orders a second'],

@@ -9,10 +9,12 @@ import { stopServer } from '../activities/postgres/server.js';
 import { stopWriter } from './app-control.js';
 import { openLab, withLabLock } from './open.js';
 import { NODES, type LabPaths } from './paths.js';
+import { pgbouncerSignature } from './pooler.js';
 import { findRunning, stopProcess } from './process.js';
 import type { LabProgress } from './progress.js';
+import { haproxySignature, healthSignature } from './proxy.js';
 import { s3Signature } from './s3.js';
-import { writeState, type LabState } from './state.js';
+import { writeState, type LabProcess, type LabState } from './state.js';
 import { temporalSignature } from './temporal.js';
 import { WORKER_GRACE_MS, workerSignature } from './worker.js';
 
@@ -22,6 +24,8 @@ const TEMPORAL_GRACE_MS = 20_000;
  * writes any more, so it is not waited for.
  */
 const S3_GRACE_MS = 2_000;
+/** They hold nothing: open sessions of a lab that goes down are cut. */
+const EXTRA_GRACE_MS = 2_000;
 /** A fast stop writes a checkpoint and waits for the archiver and the standby. */
 const POSTGRES_STOP_MS = 60_000;
 
@@ -46,6 +50,9 @@ export async function stopEverything(
   await stop('writer', async () => (await stopWriter(paths, 'unchanged')) === 'stopped');
   await stop('worker', () => stopProgram(state?.processes.worker, workerSignature(paths), WORKER_GRACE_MS));
   await endJobs(join(paths.stateDir, 'jobs'));
+  for (const [name, signature] of extraSignatures(paths)) {
+    await stop(name, () => stopProgram(state?.processes[name], signature, EXTRA_GRACE_MS));
+  }
   for (const dataDir of await listDataDirs(paths)) {
     await stop(dataDir.slice(paths.nodesDir.length + 1), () => stopPostgres(dataDir));
   }
@@ -53,6 +60,16 @@ export async function stopEverything(
   await stop('s3', () => stopProgram(state?.processes.s3, s3Signature(paths), S3_GRACE_MS));
   if (state !== null) await writeState(paths, { ...state, processes: {} });
   return stopped;
+}
+
+/** The pooler before the proxy, the proxy before what it asks. */
+function extraSignatures(paths: LabPaths): [LabProcess, string[]][] {
+  return [
+    ['pgbouncer', pgbouncerSignature(paths)],
+    ['haproxy', haproxySignature(paths)],
+    ['healthDallas', healthSignature(paths, 'dallas')],
+    ['healthChicago', healthSignature(paths, 'chicago')],
+  ];
 }
 
 async function stopProgram(

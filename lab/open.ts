@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { PgrFailure } from '../shared/pgr-failure.js';
 import type { LabContext } from './context.js';
+import { availableExtras, EXTRAS, type Extra } from './extras.js';
 import { takeLock, type LabLock } from './lock.js';
 import { findLocation, makeLocation, type LabLocation } from './location.js';
 import { labPaths, type LabPaths } from './paths.js';
@@ -23,6 +24,8 @@ export type LabOptions = {
   node: string;
   env: Readonly<Record<string, string | undefined>>;
   postgresMajor?: 17 | 18;
+  /** What is asked for beyond the two nodes; a lab that has it keeps it. */
+  with?: readonly Extra[];
 };
 
 /** A second command waits as long as a first bring-up with slow downloads may take. */
@@ -97,8 +100,18 @@ export async function prepareState(
     existing !== null && (await toolsAreThere(existing.tools))
       ? existing.tools
       : await search(options, paths, serverUser, existing);
-  if (existing !== null) return { ...existing, tools, shownDir };
-  return { api: 1, shownDir, ports: await choosePorts(), tools, serverUser, processes: {}, created: [], bases: {} };
+  const wanted = EXTRAS.filter(
+    (extra) => options.with?.includes(extra) === true || existing?.extras?.includes(extra) === true,
+  );
+  const extras = await availableExtras(withProxy(wanted), options.progress.note);
+  const ports = await choosePorts(existing?.ports);
+  if (existing !== null) return { ...existing, ports, tools, shownDir, extras };
+  return { api: 1, shownDir, ports, tools, serverUser, processes: {}, created: [], bases: {}, extras };
+}
+
+/** The pooler of a lab stands in front of its proxy. */
+function withProxy(wanted: readonly Extra[]): Extra[] {
+  return EXTRAS.filter((extra) => wanted.includes(extra) || (extra === 'haproxy' && wanted.includes('pgbouncer')));
 }
 
 async function search(

@@ -12,14 +12,17 @@ export const LAB_DATABASE = 'shop';
 export const LAB_APP_USER = 'shop';
 export const LAB_SUPERUSER = 'postgres';
 export const LAB_REPLICATION_USER = 'replicator';
+/** Of the pooler's admin console; it is no role of the database. */
+export const LAB_POOLER_USER = 'pgbouncer';
 /** The application in recovery.yaml that keeps inserting orders. */
 export const LAB_APP = 'writer';
 
-export type SecretName = 'postgres' | 'replicator' | 'shop' | 's3-access-key-id' | 's3-secret-access-key';
+export type SecretName = 'postgres' | 'replicator' | 'shop' | 'pgbouncer' | 's3-access-key-id' | 's3-secret-access-key';
 export const SECRET_NAMES: readonly SecretName[] = [
   'postgres',
   'replicator',
   'shop',
+  'pgbouncer',
   's3-access-key-id',
   's3-secret-access-key',
 ];
@@ -53,6 +56,9 @@ export function labPaths(dir: string) {
     /** A data directory that is being made; what stands here after a crash is thrown away. */
     newDataDir: (node: NodeName): string => join(dir, 'nodes', node, 'data.new'),
     serverLog: (node: NodeName): string => join(dir, 'nodes', node, 'server.log'),
+    haproxyConfig: join(dir, 'proxy', 'haproxy.cfg'),
+    pgbouncerConfig: join(dir, 'pooler', 'pgbouncer.ini'),
+    pgbouncerUsers: join(dir, 'pooler', 'users.txt'),
     recordDir: join(dir, 'record'),
     stateDir: join(dir, 'state'),
     writerState: join(dir, 'writer.json'),

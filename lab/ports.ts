@@ -19,6 +19,13 @@ export const PORT_NAMES = [
   'weedFilerGrpc',
   'dallas',
   'chicago',
+  'healthDallas',
+  'healthChicago',
+  'haproxyWrite',
+  'haproxyRead',
+  'haproxyApi',
+  'haproxyStats',
+  'pgbouncer',
 ] as const;
 
 export type PortName = (typeof PORT_NAMES)[number];
@@ -55,11 +62,12 @@ export async function chooseFreePort(taken: ReadonlySet<number>): Promise<number
   });
 }
 
-/** A full set of free ports. */
-export async function choosePorts(): Promise<LabPorts> {
-  const ports: Partial<LabPorts> = {};
-  const taken = new Set<number>();
+/** A full set of free ports; those of `known` stay as they are (a lab of an older version knows fewer). */
+export async function choosePorts(known: Partial<LabPorts> = {}): Promise<LabPorts> {
+  const ports: Partial<LabPorts> = { ...known };
+  const taken = new Set<number>(Object.values(known));
   for (const name of PORT_NAMES) {
+    if (ports[name] !== undefined) continue;
     const port = await chooseFreePort(taken);
     taken.add(port);
     ports[name] = port;

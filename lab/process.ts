@@ -16,6 +16,8 @@ export type DetachedProgram = {
   args: string[];
   logFile: string;
   env?: NodeJS.ProcessEnv;
+  /** Operating system user; ourselves when left out. */
+  runAs?: { uid: number; gid: number };
   /** Arguments that stand in the command line of this program of this lab and of no other process. */
   signature: readonly string[];
 };
@@ -72,6 +74,7 @@ export async function startDetached(program: DetachedProgram): Promise<ProcessId
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
       env: program.env ?? process.env,
+      ...(program.runAs === undefined ? {} : { uid: program.runAs.uid, gid: program.runAs.gid }),
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);

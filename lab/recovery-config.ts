@@ -2,7 +2,7 @@
  * recovery.yaml of the lab. Written once; afterwards only addresses are changed in it, so that what people add (approval policies, checks,
  * another timeout) stays.
  */
-import { Document, parseDocument } from 'yaml';
+import { Document, isNode, parseDocument } from 'yaml';
 
 import type { S3LocationConfig } from '../config/schema.js';
 import {
@@ -11,11 +11,14 @@ import {
   LAB_DATABASE,
   LAB_ENVIRONMENT,
   LAB_NAMESPACE,
+  LAB_POOLER_USER,
   LAB_REPLICATION_USER,
   LAB_SUPERUSER,
   NODES,
   type LabPaths,
+  type NodeName,
 } from './paths.js';
+import { applicationPorts, type Extra } from './extras.js';
 import type { LabPorts } from './ports.js';
 
 export type LabConfigInput = {
@@ -25,11 +28,14 @@ export type LabConfigInput = {
   /** Words that start `lab/app.js`; the verb and the directory are added. */
   appProgram: readonly string[];
   runAs: string | null;
+  extras: readonly Extra[];
 };
 
-/** The write address: both nodes, whichever accepts writes. */
-export function writeUrl(ports: LabPorts, user: string): string {
-  const hosts = NODES.map((node) => `127.0.0.1:${ports[node]}`).join(',');
+/** The address of the application: the pooler, the write VIP, or both nodes, whichever accepts writes. */
+export function writeUrl(extras: readonly Extra[], ports: LabPorts, user: string): string {
+  const hosts = applicationPorts(extras, ports)
+    .map((port) => `127.0.0.1:${String(port)}`)
+    .join(',');
   return `postgresql://${user}@${hosts}/${LAB_DATABASE}?target_session_attrs=read-write`;
 }
 
@@ -70,8 +76,10 @@ function labConfig(input: LabConfigInput): object {
           dataDir: paths.dataDir(node),
           binDir,
           runtime: { kind: 'process', ...(runAs === null ? {} : { runAs }), logFile: paths.serverLog(node) },
+          ...(input.extras.includes('haproxy') ? { health: healthPart(ports, node) } : {}),
         })),
-        routing: { kind: 'multihost', url: writeUrl(ports, LAB_SUPERUSER) },
+        routing: routingPart(input),
+        ...(input.extras.includes('pgbouncer') ? { poolers: [poolerPart(input)] } : {}),
         backups: { kind: 's3', ...s3Location(paths, ports) },
         sandbox: { ports: sandboxPorts(ports) },
         heartbeat: { enabled: true, every: '5s' },
@@ -80,6 +88,34 @@ function labConfig(input: LabConfigInput): object {
       },
     },
   };
+}
+
+const healthPart = (ports: LabPorts, node: NodeName): object => ({
+  kind: 'pgr',
+  listen: '127.0.0.1',
+  port: ports[node === 'dallas' ? 'healthDallas' : 'healthChicago'],
+});
+
+function routingPart({ extras, ports }: LabConfigInput): object {
+  // The VIP itself, not the pooler before it: what pgr looks at must not wait in a paused pool.
+  const url = writeUrl(
+    extras.filter((extra) => extra !== 'pgbouncer'),
+    ports,
+    LAB_SUPERUSER,
+  );
+  if (!extras.includes('haproxy')) return { kind: 'multihost', url };
+  const instance = {
+    name: 'lb1',
+    api: `127.0.0.1:${String(ports.haproxyApi)}`,
+    stats: `http://127.0.0.1:${String(ports.haproxyStats)}/stats`,
+  };
+  return { kind: 'haproxy', url, instances: [instance] };
+}
+
+function poolerPart({ paths, ports }: LabConfigInput): object {
+  const address = { address: '127.0.0.1', port: ports.pgbouncer };
+  const login = { user: LAB_POOLER_USER, password: `file:${paths.secret('pgbouncer')}` };
+  return { name: 'pool1', kind: 'pgbouncer', ...address, ...login, databases: [LAB_DATABASE] };
 }
 
 /** What somebody who knows this shop would look at before saying that a recovered copy is good. */
@@ -142,6 +178,23 @@ function appCommand({ appProgram, paths }: LabConfigInput, verb: string): string
   return [...appProgram, verb, '--dir', paths.dir];
 }
 
+/** A lab that gets its proxy or pooler later; what is there already gets today's ports. */
+function setExtras(document: Document, input: LabConfigInput): void {
+  const environment = ['environments', LAB_ENVIRONMENT];
+  const put = (path: (string | number)[], value: object): void => {
+    const there = document.getIn(path);
+    const text = JSON.stringify(isNode(there) ? there.toJSON() : there);
+    if (text !== JSON.stringify(value)) document.setIn(path, document.createNode(value));
+  };
+  put([...environment, 'routing'], routingPart(input));
+  if (input.extras.includes('pgbouncer')) put([...environment, 'poolers'], [poolerPart(input)]);
+  if (!input.extras.includes('haproxy')) return;
+  NODES.forEach((node, index) => {
+    if (document.getIn([...environment, 'nodes', index, 'name']) !== node) return;
+    put([...environment, 'nodes', index, 'health'], healthPart(input.ports, node));
+  });
+}
+
 /**
  * `text` with today's addresses, program directory and application commands; the very same text when they are in it already. Comments
  * and all other keys stay.
@@ -156,7 +209,7 @@ export function withAddresses(text: string, input: LabConfigInput): string {
   set(['temporal', 'address'], `127.0.0.1:${ports.temporal}`);
   set(['temporal', 'ui'], temporalUi(ports));
   set([...environment, 'backups', 'endpoint'], s3Endpoint(ports));
-  set([...environment, 'routing', 'url'], writeUrl(ports, LAB_SUPERUSER));
+  setExtras(document, input);
   NODES.forEach((node, index) => {
     if (document.getIn([...environment, 'nodes', index, 'name']) !== node) return;
     set([...environment, 'nodes', index, 'port'], ports[node]);

@@ -4,10 +4,13 @@ import { randomUUID } from 'node:crypto';
 import { PgrFailure } from '../shared/pgr-failure.js';
 import type { ProcessIdentity } from '../activities/lib/process-identity.js';
 import { readText, replaceText } from './files.js';
+import type { Extra } from './extras.js';
 import type { LabPaths, NodeName } from './paths.js';
 import type { LabPorts } from './ports.js';
 import type { ServerUser } from './server-user.js';
 import type { LabTools } from './tools.js';
+
+export type LabProcess = 'temporal' | 's3' | 'worker' | 'healthDallas' | 'healthChicago' | 'haproxy' | 'pgbouncer';
 
 export type LabState = {
   api: 1;
@@ -16,7 +19,9 @@ export type LabState = {
   ports: LabPorts;
   tools: LabTools;
   serverUser: ServerUser | null;
-  processes: { temporal?: ProcessIdentity; s3?: ProcessIdentity; worker?: ProcessIdentity };
+  processes: Partial<Record<LabProcess, ProcessIdentity>>;
+  /** What stands between the application and the nodes; nothing in a lab that was made without. */
+  extras?: Extra[];
   /** SHA-256 of recovery.yaml when the worker was started: it reads the file only then. */
   workerConfig?: string;
   /** Nodes whose data directory was made once; it is never made again, whatever a recovery did with it. */

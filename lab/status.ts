@@ -13,11 +13,14 @@ import {
   type LabPaths,
   type NodeName,
 } from './paths.js';
+import type { Extra } from './extras.js';
+import { pgbouncerSignature } from './pooler.js';
 import { findRunning } from './process.js';
+import { haproxySignature, healthSignature } from './proxy.js';
 import { s3Endpoint, temporalUi, writeUrl } from './recovery-config.js';
 import { s3Signature } from './s3.js';
 import { readSecret } from './secrets.js';
-import { requireState, type LabState } from './state.js';
+import { requireState, type LabProcess, type LabState } from './state.js';
 import { temporalSignature } from './temporal.js';
 import { workerSignature } from './worker.js';
 
@@ -43,6 +46,8 @@ export type LabStatus = {
   write: { url: string };
   workers: { role: 'all'; pid: number | null }[];
   writer: { pid: number | null };
+  /** Between the application and the nodes; empty without `--with`. */
+  extras: { name: string; address: string; pid: number | null }[];
   tools: { temporal: string; postgresBin: string; weed: string };
 };
 
@@ -61,7 +66,8 @@ export async function labStatus(dir: string): Promise<LabStatus> {
     findWriter(paths),
     Promise.all(NODES.map((node) => nodeStatus(paths, state, node))),
   ]);
-  const pids = [temporalPid, s3Pid, workerPid, ...nodes.map(({ pid }) => pid)];
+  const extras = await readExtras(paths, state);
+  const pids = [temporalPid, s3Pid, workerPid, ...extras.map(({ pid }) => pid), ...nodes.map(({ pid }) => pid)];
   return {
     dir: location.shownDir,
     realDir: location.realDir,
@@ -70,11 +76,30 @@ export async function labStatus(dir: string): Promise<LabStatus> {
     temporal: { ...temporalAddress(state), pid: temporalPid },
     s3: { endpoint: s3Endpoint(state.ports), bucket: LAB_BUCKET, ...(await s3Keys(paths)), pid: s3Pid },
     nodes,
-    write: { url: writeUrl(state.ports, `${LAB_APP_USER}:${await readSecret(paths, 'shop')}`) },
+    write: { url: writeUrl(state.extras ?? [], state.ports, `${LAB_APP_USER}:${await readSecret(paths, 'shop')}`) },
     workers: [{ role: 'all', pid: workerPid }],
     writer: { pid: writer?.pid ?? null },
+    extras,
     tools: { temporal: state.tools.temporal.path, postgresBin: state.tools.postgres.path, weed: state.tools.weed.path },
   };
+}
+
+async function readExtras(paths: LabPaths, { extras = [], ports, processes }: LabState): Promise<LabStatus['extras']> {
+  const rows: { of: Extra; name: LabProcess; signature: string[]; port: number }[] = [
+    { of: 'haproxy', name: 'haproxy', signature: haproxySignature(paths), port: ports.haproxyWrite },
+    { of: 'haproxy', name: 'healthDallas', signature: healthSignature(paths, 'dallas'), port: ports.healthDallas },
+    { of: 'haproxy', name: 'healthChicago', signature: healthSignature(paths, 'chicago'), port: ports.healthChicago },
+    { of: 'pgbouncer', name: 'pgbouncer', signature: pgbouncerSignature(paths), port: ports.pgbouncer },
+  ];
+  return Promise.all(
+    rows
+      .filter(({ of }) => extras.includes(of))
+      .map(async ({ name, signature, port }) => ({
+        name,
+        address: `127.0.0.1:${String(port)}`,
+        pid: (await findRunning(processes[name], signature))?.pid ?? null,
+      })),
+  );
 }
 
 /** Up: all of it. The writer does not count: a recovery stops it on purpose. */

@@ -12,10 +12,12 @@ import { readText, replaceText } from './files.js';
 import { leftToTheRun, type LeftToTheRun } from './nodes-to-leave.js';
 import { startNode, type NodeStart } from './nodes.js';
 import { contextOf, makeLab, prepareState, withLabLock, type LabOptions } from './open.js';
-import type { NodeName } from './paths.js';
+import { NODES, type NodeName } from './paths.js';
+import { pgbouncerSignature, startPgbouncer } from './pooler.js';
 import { replaceTaken, type PortName } from './ports.js';
 import { makePrimary, type MakeResult } from './primary.js';
 import { findRunning } from './process.js';
+import { haproxySignature, healthSignature, startHaproxy, startHealth } from './proxy.js';
 import { labConfigText, s3Endpoint, temporalUi, withAddresses, type LabConfigInput } from './recovery-config.js';
 import { s3Signature, startS3 } from './s3.js';
 import { createSecrets } from './secrets.js';
@@ -23,7 +25,7 @@ import { findServerUser } from './server-user.js';
 import { makeStandby } from './standby.js';
 import { readOpenChange, startTemporal, temporalSignature } from './temporal.js';
 import { startWorker } from './worker.js';
-import { writeState } from './state.js';
+import { writeState, type LabProcess } from './state.js';
 
 /** For tests: the process dies here when armed. */
 export const FAULT_LAB_STANDBY_MADE = 'lab-standby-made';
@@ -60,6 +62,7 @@ async function bringUp(context: LabContext): Promise<void> {
 
 /** What works on the primary alone. The application writes before the bases, so that the incremental one has something in it. */
 async function bringRecovery(context: LabContext): Promise<void> {
+  await bringExtras(context);
   await bringWorker(context);
   await bringWriter(context);
   await bringBase(context, 'full');
@@ -85,6 +88,7 @@ async function settlePorts(context: LabContext): Promise<void> {
       'weedFilerGrpc',
     );
   }
+  idle.push(...(await idleExtras(context)));
   for (const node of ['dallas', 'chicago'] as const) {
     if ((await readPostmaster(paths.dataDir(node))).state === 'stopped') idle.push(node);
   }
@@ -95,6 +99,20 @@ async function settlePorts(context: LabContext): Promise<void> {
   await updateState(context, { ports });
 }
 
+async function idleExtras({ paths, state }: LabContext): Promise<PortName[]> {
+  const { processes } = state;
+  const runs = async (name: LabProcess, signature: string[]): Promise<boolean> =>
+    (await findRunning(processes[name], signature)) !== null;
+  const idle: PortName[] = [];
+  if (!(await runs('haproxy', haproxySignature(paths)))) {
+    idle.push('haproxyWrite', 'haproxyRead', 'haproxyApi', 'haproxyStats');
+  }
+  if (!(await runs('pgbouncer', pgbouncerSignature(paths)))) idle.push('pgbouncer');
+  if (!(await runs('healthDallas', healthSignature(paths, 'dallas')))) idle.push('healthDallas');
+  if (!(await runs('healthChicago', healthSignature(paths, 'chicago')))) idle.push('healthChicago');
+  return idle;
+}
+
 async function writeConfig({ paths, state, node, distDir }: LabContext): Promise<void> {
   const input: LabConfigInput = {
     paths,
@@ -102,6 +120,7 @@ async function writeConfig({ paths, state, node, distDir }: LabContext): Promise
     binDir: state.tools.postgres.path,
     appProgram: [node, `${distDir}/lab/app.js`],
     runAs: state.serverUser?.name ?? null,
+    extras: state.extras ?? [],
   };
   const existing = await readText(paths.config);
   const text = existing === null ? labConfigText(input) : withAddresses(existing, input);
@@ -160,6 +179,27 @@ async function bringStandby(context: LabContext, archiveWords: readonly string[]
     const started = await startNode(context, 'chicago');
     return { value: started, says: describeStart(context, 'chicago', started) };
   });
+}
+
+/** Between the application and the nodes, when they were asked for. */
+async function bringExtras(context: LabContext): Promise<void> {
+  const { extras = [], ports } = context.state;
+  if (extras.includes('haproxy')) {
+    await context.progress.stage('haproxy', async () => {
+      for (const node of NODES) await startHealth(context, node);
+      const pid = await startHaproxy(context);
+      return {
+        value: pid,
+        says: `write VIP 127.0.0.1:${String(ports.haproxyWrite)} (pid ${pid}), pg-health of both nodes`,
+      };
+    });
+  }
+  if (extras.includes('pgbouncer')) {
+    await context.progress.stage('pgbouncer', async () => {
+      const pid = await startPgbouncer(context);
+      return { value: pid, says: `127.0.0.1:${String(ports.pgbouncer)} (pid ${pid})` };
+    });
+  }
 }
 
 async function bringWorker(context: LabContext): Promise<void> {

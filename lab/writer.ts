@@ -7,8 +7,9 @@ import { parseArgs } from 'node:util';
 import type pg from 'pg';
 
 import { withClient } from '../activities/lib/database.js';
+import { applicationPorts } from './extras.js';
 import { composeOrder, insertOrder, shipOrders } from './order-writer.js';
-import { LAB_APP_USER, LAB_DATABASE, labPaths, NODES, type LabPaths } from './paths.js';
+import { LAB_APP_USER, LAB_DATABASE, labPaths, type LabPaths } from './paths.js';
 import { readSecret } from './secrets.js';
 import { SEED_SIZES } from './seed-sql.js';
 import { requireState } from './state.js';
@@ -29,24 +30,24 @@ async function main(): Promise<void> {
   }
   const paths = labPaths(dir);
   while (!stop.signal.aborted) {
-    await tryNodes(paths, stop.signal);
+    await tryAddresses(paths, stop.signal);
     await pause(RETRY_MS, stop.signal);
   }
 }
 
-/** Writes to the first node that accepts writes until it goes away. Ports are read anew: they may have changed meanwhile. */
-async function tryNodes(paths: LabPaths, stop: AbortSignal): Promise<void> {
-  for (const node of NODES) {
+/** Writes to the first address that accepts writes until it goes away. Ports are read anew: they may have changed meanwhile. */
+async function tryAddresses(paths: LabPaths, stop: AbortSignal): Promise<void> {
+  const { extras, ports } = await requireState(paths);
+  for (const port of applicationPorts(extras, ports)) {
     if (stop.aborted) return;
     try {
-      const { ports } = await requireState(paths);
       const password = await readSecret(paths, 'shop');
-      const address = { host: '127.0.0.1', port: ports[node], user: LAB_APP_USER, database: LAB_DATABASE, password };
+      const address = { host: '127.0.0.1', port, user: LAB_APP_USER, database: LAB_DATABASE, password };
       await withClient({ ...address, settings: { application_name: 'shop' } }, async (client) => {
-        if (await acceptsWrites(client)) await writeOrders(client, node, stop);
+        if (await acceptsWrites(client)) await writeOrders(client, port, stop);
       });
     } catch (error) {
-      say(`${node}: ${error instanceof Error ? error.message : String(error)}`);
+      say(`port ${String(port)}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 }
@@ -58,8 +59,8 @@ async function acceptsWrites(client: pg.Client): Promise<boolean> {
   return rows[0]?.ok === true;
 }
 
-async function writeOrders(client: pg.Client, node: string, stop: AbortSignal): Promise<void> {
-  say(`writing to ${node}`);
+async function writeOrders(client: pg.Client, port: number, stop: AbortSignal): Promise<void> {
+  say(`writing to port ${String(port)}`);
   for (let count = 1; !stop.aborted; count += 1) {
     await insertOrder(client, composeOrder(Math.random, SEED_SIZES.customers));
     if (count % SHIP_EVERY === 0) await shipOrders(client);

@@ -1,11 +1,9 @@
 // Writes docs/runbooks from the built step tables.
 import { writeFile } from 'node:fs/promises';
 
+import { ALL_RUNBOOKS } from '../dist/shared/all-runbooks.js';
 import { renderRunbookPage } from '../dist/shared/runbook-page.js';
-import { PITR } from '../dist/shared/runbooks/pitr.js';
-import { PROMOTE } from '../dist/shared/runbooks/promote.js';
-import { UNDO } from '../dist/shared/runbooks/undo.js';
 
-for (const runbook of [PITR, PROMOTE, UNDO]) {
+for (const runbook of ALL_RUNBOOKS) {
   await writeFile(new URL(`../docs/runbooks/${runbook.name}.md`, import.meta.url), renderRunbookPage(runbook));
 }

@@ -1,6 +1,8 @@
-/** The hash by which a recovery plan is approved. */
+/** The hashes by which plans are approved. */
 import { canonicalJson } from './canonical-json.js';
+import type { FlipPlan } from './contracts/flip.js';
 import type { RecoveryPlan } from './contracts/plan.js';
+import type { RebuildPlan } from './contracts/rebuild.js';
 import { sha256Hex } from './sha256.js';
 
 /**
@@ -10,4 +12,29 @@ import { sha256Hex } from './sha256.js';
 export function planHashOf(plan: Omit<RecoveryPlan, 'hash'>): string {
   const space = { ...plan.space, availableBytes: undefined };
   return sha256Hex(canonicalJson({ ...plan, hash: undefined, estimate: undefined, space }));
+}
+
+/** The same for a flip: without what differs at every look (lag, the actual values of checks, ages). */
+export function flipPlanHashOf(plan: Omit<FlipPlan, 'hash'>): string {
+  const checks = plan.checks.map(({ check, expected, ok }) => ({ check, expected, ok }));
+  return sha256Hex(
+    canonicalJson({
+      ...plan,
+      hash: undefined,
+      lagBytes: undefined,
+      expectedOutageMs: undefined,
+      atRisk: undefined,
+      warnings: undefined,
+      checks,
+    }),
+  );
+}
+
+/** What a decision about a rebuild rests on: node, peer, method, copy and checks; not sizes, estimates and the space that happens to be free. */
+export function rebuildDecisionHashOf(plan: RebuildPlan): string {
+  const { environment, node, from, method, fallback, rateLimitKbPerSecond, safetyCopy } = plan;
+  const checks = plan.checks.map(({ check, expected, ok }) => ({ check, expected, ok }));
+  return sha256Hex(
+    canonicalJson({ environment, node, from, method, fallback, rateLimitKbPerSecond, safetyCopy, checks }),
+  );
 }

@@ -89,6 +89,7 @@ function gateSection(view: RunView): string[] {
   const counted = gate.decisions.filter((one) => one.counted && one.decision === 'approve').length;
   return [
     `### What to do now: decide at gate ${codeSpan(gate.name)}, code **${gate.code}**`,
+    ...(gate.statement === undefined ? [] : [`Whoever approves states: **${escapeMarkdown(gate.statement)}**`]),
     list([
       `${counted} of ${gate.required} approvals, closes ${gate.expiresAt.replace(/\.\d+Z$/, 'Z')}`,
       ...gate.decisions.slice(-MAX_DECISION_LINES).map(decisionLine),

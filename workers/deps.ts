@@ -9,8 +9,10 @@ import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
 import type { ActivityDeps } from '../activities/lib/deps.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
+import { dataControl } from '../activities/postgres/data-control.js';
 import { serverControl } from '../activities/postgres/server.js';
 import { createPoolers } from '../activities/pooler/create-poolers.js';
+import { createPauseGuards } from '../activities/pooler/pause-guard.js';
 import { createRouting } from '../activities/routing/create-routing.js';
 import { createRuntimes } from '../activities/runtime/create-runtimes.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
@@ -38,7 +40,8 @@ export async function createDeps(configPath: string, distDir: string): Promise<W
     runtime: createRuntimes(config, serverControl),
     routing: createRouting(config, resolveSecret),
     poolers: createPoolers(config, resolveSecret),
-    snapshot: createSnapshots(config),
+    pauseGuard: createPauseGuards({ config, resolveSecret, program }),
+    snapshot: createSnapshots(config, dataControl),
     program,
     log,
   };

@@ -45,17 +45,16 @@ async function runJob(dir: string, spec: JobSpec, options: RunJobOptions, log: L
   for (;;) {
     const state = await readJobState(dir);
     if (state.kind === 'ended' && !wasEndedFromOutside(state.code)) return resultOf(dir, spec, state);
+    if (spec.once === true && hasDied(state, starter)) {
+      throw stepFailure('JobLost', `job ${spec.id} ended without a result and must not run twice on what it left`);
+    }
     if (state.kind === 'ended') {
       await forgetJob(dir);
       continue;
     }
     if (state.kind !== 'running') await starter.start(state);
     else if (await options.until?.()) return runningResult(dir, spec, state.claim);
-    const cancellation = readCancellation(activity);
-    if (cancellation !== null) {
-      if (cancellation.endsWork) await endAndForget(dir);
-      throw cancellation.failure;
-    }
+    await throwWhenCancelled(dir, activity);
     await reporter.beat(options.readProgress ?? (() => readProgressFile(dir)));
     await pauseFor(POLL_MS, activity);
   }
@@ -75,13 +74,30 @@ async function endAndForget(dir: string): Promise<void> {
   await forgetJob(dir);
 }
 
-type Starter = { start(state: Extract<JobState, { kind: 'absent' | 'lost' }>): Promise<void> };
+async function throwWhenCancelled(dir: string, activity: ReturnType<typeof currentActivity>): Promise<void> {
+  const cancellation = readCancellation(activity);
+  if (cancellation === null) return;
+  if (cancellation.endsWork) await endAndForget(dir);
+  throw cancellation.failure;
+}
+
+/** It ran and left no result of its own; a wrapper of this attempt that is on its way may still write one. */
+function hasDied(state: JobState, starter: Starter): boolean {
+  return state.kind === 'ended' || (state.kind === 'lost' && !starter.isBusy());
+}
+
+type Starter = {
+  start(state: Extract<JobState, { kind: 'absent' | 'lost' }>): Promise<void>;
+  /** A wrapper of ours is on its way: it may still write the result. */
+  isBusy(): boolean;
+};
 
 /** Starts the wrapper when there is none of ours on its way, and gives up when it cannot be started. */
 function createStarter(dir: string, spec: JobSpec, log: Log): Starter {
   let pending: Started | null = null;
   let starts = 0;
   return {
+    isBusy: () => pending !== null && !pending.ended(),
     async start(state) {
       if (pending !== null && !pending.ended()) return;
       // The wrapper ended between two looks: what it left is read once more before it counts as a failed start.

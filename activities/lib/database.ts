@@ -25,6 +25,8 @@ export type ClientOptions = DatabaseAddress & {
   settings?: Record<string, string>;
   /** True for an address that may lead through a pooler: nothing but user, database and application_name is sent at the start. */
   plain?: boolean;
+  /** True for a replication connection (`IDENTIFY_SYSTEM` and its like; PostgreSQL docs, "Streaming Replication Protocol"). */
+  replication?: boolean;
 };
 
 /** A healthy server answers the start of a session in milliseconds; five seconds cover a busy one and a slow network. */
@@ -77,6 +79,7 @@ function clientConfig(options: ClientOptions, socket: Socket): pg.ClientConfig {
     connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     ...(statementTimeoutMs > 0 ? { query_timeout: statementTimeoutMs + CLIENT_GRACE_MS } : {}),
     ...(options.plain === true ? {} : { options: settingsOption(settings) }),
+    ...(options.replication === true ? { replication: 'true' } : {}),
     stream: () => socket,
   };
 }

@@ -5,7 +5,7 @@
 import type { Config } from '../../config/schema.js';
 import type { BackupStore } from './backup-store.js';
 import type { JobRunner } from './job-runner.js';
-import type { Pooler, RoutingProvider } from './routing.js';
+import type { PauseGuard, Pooler, RoutingProvider } from './routing.js';
 import type { NodeRuntime } from './runtime.js';
 import type { SnapshotProvider } from './snapshot.js';
 
@@ -30,6 +30,8 @@ export type ActivityDeps = {
   routing: (environment: string) => RoutingProvider;
   /** The poolers of an environment. */
   poolers: (environment: string) => Pooler[];
+  /** Starts the guard of a pause and returns when it is ready; takes the place of one that an earlier attempt left. Throws RoutingUnavailable. */
+  pauseGuard: (environment: string) => Promise<PauseGuard>;
   /** Safety copies of a node's data, on this host. */
   snapshot: (environment: string, node: string) => SnapshotProvider;
   program: ProgramPaths;

@@ -9,6 +9,11 @@ export type JobSpec = {
   env?: Record<string, string>;
   /** User of the process when the worker runs as root. */
   runAs?: { uid: number; gid: number };
+  /**
+   * True for a command that must not run a second time on what its first run left (pg_rewind): when it died without a result, or was ended from
+   * outside, `run` throws JobLost instead of starting it again.
+   */
+  once?: boolean;
 };
 
 export type JobProgress = { done: number; total: number | null; unit: 'bytes' | 'lsn'; note?: string };

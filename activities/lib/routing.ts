@@ -23,7 +23,11 @@ export interface RoutingProvider {
   readonly label: string;
   /** What it cannot do, for plans: a multi-host address cannot be fenced. */
   readonly limits: readonly string[];
-  open(timeoutMs: number): Promise<RoutingSession>;
+  /**
+   * `timeoutMs` bounds this and every later call. Every router must answer and be ours to command, else RoutingUnavailable, ConfigInvalid or NotAllowed;
+   * with `lenient` (for looking only) one that does not is `unknown` in `servers()`.
+   */
+  open(timeoutMs: number, options?: { lenient?: boolean }): Promise<RoutingSession>;
 }
 
 /** A client session that keeps a pooler from pausing. */
@@ -38,8 +42,10 @@ export interface PoolerSession {
   /**
    * New queries wait from now on; returns when none runs any more. When that takes longer than the configured time: per `onTimeout` waits on,
    * cancels the blockers, or resumes everything and returns `gave-up` with their names. Never leaves a pause behind when it throws.
+   * `stillWaiting` is called about once a second meanwhile (to extend the pause guard, for one); when it throws, everything is resumed.
    */
-  pause(): Promise<PauseOutcome>;
+  pause(options?: { stillWaiting?: () => Promise<void> }): Promise<PauseOutcome>;
+  /** Clients go on. Databases that are not paused are left alone. */
   resume(): Promise<void>;
   /** Server connections are opened anew, so that they reach the new primary. */
   reconnect(): Promise<void>;
@@ -49,4 +55,15 @@ export interface PoolerSession {
 export interface Pooler {
   readonly name: string;
   open(timeoutMs: number): Promise<PoolerSession>;
+}
+
+/**
+ * A process of its own that resumes all paused poolers of an environment when it had no sign of life for a while (10 s), also when this process is dead by
+ * then. Call `extend` right before a pause.
+ */
+export interface PauseGuard {
+  /** A sign of life: the time begins anew. Throws RoutingUnavailable when the guard is dead. */
+  extend(): Promise<void>;
+  /** Ends it. `resumed`: it had no sign in time, found a pooler paused and resumed it. */
+  done(): Promise<{ resumed: boolean }>;
 }

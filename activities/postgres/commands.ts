@@ -22,6 +22,8 @@ export type StandbyClone = {
   slot: string;
   /** Name under which the new standby shows in pg_stat_replication. */
   applicationName: string;
+  /** Upper limit of the transfer; none when left out or null. */
+  rateLimitKbPerSecond?: number | null;
 };
 
 /** A standby from its primary: settings for streaming written by `-R`, WAL through the slot, no waiting for a spread checkpoint. */
@@ -46,6 +48,7 @@ export function standbyCloneArgs(clone: StandbyClone): string[] {
     '--no-password',
     '--progress',
     '--verbose',
+    ...((clone.rateLimitKbPerSecond ?? null) === null ? [] : [`--max-rate=${String(clone.rateLimitKbPerSecond)}k`]),
   ];
 }
 

@@ -27,6 +27,9 @@ async function nodeAddress(
   };
 }
 
+/** As whom pg_rewind reads the files of a node over an ordinary session. */
+export const sourceAddress = nodeAddress;
+
 /** The same for replication (bases and standbys): the replication role when the config names one. */
 export async function replicationAddress(
   deps: Pick<ActivityDeps, 'config' | 'resolveSecret'>,

@@ -33,6 +33,7 @@ export type ControlData = {
   walLevel: string;
   walSegmentBytes: number;
   checksums: boolean;
+  walLogHints: boolean;
 };
 
 /**
@@ -106,5 +107,6 @@ export function parseControlData(output: string): Omit<ControlData, 'postgresMaj
     walLevel: text('wal_level setting'),
     walSegmentBytes: Number(text('Bytes per WAL segment')),
     checksums: text('Data page checksum version') !== '0',
+    walLogHints: text('wal_log_hints setting') === 'on',
   };
 }

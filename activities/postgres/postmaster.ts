@@ -1,9 +1,10 @@
 /**
  * Whether a server works on a data directory. `postmaster.pid` alone proves nothing: it stays after a crash, and its pid may belong
  * to a stranger by now. So the process is looked at as well, and processes are looked for without the file: a server whose pid file was
- * deleted, or the children that outlive a killed postmaster, still write to the data.
+ * deleted, or the children that outlive a killed postmaster, still write to the data. The server of a container is seen too, although its
+ * pid file holds a pid of another namespace: directories are compared by device and inode, pids by what the server itself sees.
  */
-import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { identify, type ProcessIdentity } from '../lib/process-identity.js';
@@ -12,7 +13,9 @@ import { codeOf, readTextIfThere } from './data-directory.js';
 export type PostmasterState =
   | ({
       state: 'running';
+      /** As the server sees it: what a container publishes may differ. */
       port: number | null;
+      /** Null for the server of a container: its paths are not ours. */
       socketDir: string | null;
       /** Last word of the pid file: `starting`, `ready`, `standby`, `stopping`; null when it has none yet. */
       status: string | null;
@@ -81,6 +84,8 @@ async function readNamedProcess(file: PidFile, real: string): Promise<Postmaster
 
 async function withoutPidFile(real: string, file: PidFile | null): Promise<PostmasterState> {
   const others = await listServerProcesses(real);
+  const contained = file === null ? null : await readContained(file, others);
+  if (contained !== null) return contained;
   if (others.length > 0) {
     return { state: 'unknown', why: `postgres processes still work in ${real}: ${others.join(', ')}` };
   }
@@ -88,18 +93,46 @@ async function withoutPidFile(real: string, file: PidFile | null): Promise<Postm
   return { state: 'stopped', why: `postmaster.pid is left over: process ${String(file.pid)} is not its server` };
 }
 
+/**
+ * The server of a container: the one process of that directory that has the pid of the pid file in its own namespace. Null when there is none, or when
+ * processes of a second namespace work there as well: then two servers may write to the same data, and nobody can call that "running".
+ */
+async function readContained(file: PidFile, pids: number[]): Promise<PostmasterState | null> {
+  const seen = await Promise.all(pids.map(async (pid) => ({ pid, ...(await readNamespace(pid)) })));
+  const server = seen.find(({ innerPid }) => innerPid === file.pid);
+  if (server === undefined || server.namespace === null) return null;
+  if (seen.some(({ namespace }) => namespace !== server.namespace)) return null;
+  const identity = await identify(server.pid);
+  if (identity === null) return null;
+  return { state: 'running', ...identity, port: file.port, socketDir: null, status: file.status };
+}
+
+/** Pid of a process as it sees itself (last value of NSpid, proc_pid_status(5)) and its pid namespace; nulls when it is gone or not ours to read. */
+async function readNamespace(pid: number): Promise<{ innerPid: number | null; namespace: string | null }> {
+  const proc = `/proc/${String(pid)}`;
+  const status = await readFile(`${proc}/status`, 'utf8').catch(() => '');
+  const inner = /^NSpid:.*?(\d+)$/m.exec(status)?.[1];
+  const namespace = await readlink(`${proc}/ns/pid`).catch(() => null);
+  return { innerPid: inner === undefined ? null : Number(inner), namespace };
+}
+
 /** A server keeps its data directory as working directory (src/backend/postmaster: ChangeToDataDir). */
 async function worksIn(pid: number, real: string): Promise<'yes' | 'no' | 'unknown'> {
   if (process.platform !== 'linux') return 'yes';
-  const proc = `/proc/${String(pid)}`;
+  if (!(await isServerProgram(pid))) return 'no';
   try {
-    if ((await readlink(`${proc}/cwd`)) !== real) return 'no';
-    return (await isServerProgram(pid)) ? 'yes' : 'no';
+    return isSame(await stat(`/proc/${String(pid)}/cwd`), await stat(real)) ? 'yes' : 'no';
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return 'no';
+    // Else it is another user's process, of which only the name can be read.
+    return codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH' ? 'no' : 'unknown';
   }
-  // Another user's process: its name can be read by everybody.
-  return (await isServerProgram(pid)) ? 'unknown' : 'no';
+}
+
+type Inode = { dev: number; ino: number };
+
+/** A path says nothing about the directory of a process in another mount namespace; device and inode do. */
+function isSame(a: Inode, b: Inode): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 async function isServerProgram(pid: number): Promise<boolean> {
@@ -110,11 +143,15 @@ async function isServerProgram(pid: number): Promise<boolean> {
 /** Pids of all postgres processes whose working directory this is (Linux; elsewhere the pid file is all there is). */
 export async function listServerProcesses(real: string): Promise<number[]> {
   if (process.platform !== 'linux') return [];
+  const directory = await stat(real).catch(() => null);
+  if (directory === null) return [];
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const belongs = await Promise.all(
     pids.map(async (pid) => {
-      const cwd = await readlink(`/proc/${String(pid)}/cwd`).catch(() => null);
-      return cwd === real && (await isServerProgram(pid));
+      // The name first: a look at the directory of a stranger may hang for ever (a dead NFS server).
+      if (!(await isServerProgram(pid))) return false;
+      const cwd = await stat(`/proc/${String(pid)}/cwd`).catch(() => null);
+      return cwd !== null && isSame(cwd, directory);
     }),
   );
   return pids.filter((_, index) => belongs[index] === true);

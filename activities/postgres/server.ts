@@ -39,6 +39,8 @@ export type StopResult = { outcome: 'stopped' | 'already-stopped'; proof: string
 /** Crash recovery of a large server takes minutes; a longer one belongs into a step that shows its progress. */
 const START_TIMEOUT_MS = 300_000;
 const STOP_TIMEOUT_MS = 300_000;
+/** A server that made its checkpoint before stops within this; nobody should wait a millisecond longer than it takes. */
+const EAGER_STOP_MS = 1_000;
 
 /**
  * Starts the server and returns once it says `ready` (or `standby`). Throws PortTaken, CommandFailed with the last lines it wrote when it
@@ -170,13 +172,15 @@ export async function stopServer(request: {
     signal(before.pid, request.mode === 'immediate' ? 'SIGQUIT' : 'SIGINT');
   }
   let last: PostmasterState = before;
-  const stopped = await pollUntil(
-    async () => {
-      last = await readPostmaster(request.dataDir);
-      return last.state === 'stopped' ? last : null;
-    },
-    { timeoutMs: request.timeoutMs ?? STOP_TIMEOUT_MS },
-  );
+  const look = async (): Promise<Extract<PostmasterState, { state: 'stopped' }> | null> => {
+    last = await readPostmaster(request.dataDir);
+    return last.state === 'stopped' ? last : null;
+  };
+  const timeoutMs = request.timeoutMs ?? STOP_TIMEOUT_MS;
+  const eagerMs = Math.min(timeoutMs, EAGER_STOP_MS);
+  const stopped =
+    (await pollUntil(look, { timeoutMs: eagerMs, everyMs: 1 })) ??
+    (await pollUntil(look, { timeoutMs: timeoutMs - eagerMs }));
   if (stopped !== null) return { outcome: 'stopped', proof: stopped.why };
   throw stepFailure('FenceFailed', `the server on ${request.dataDir} still runs: ${describe(last)}`, {
     hint: 'see what it waits for (a long checkpoint, the archiver, a standby); end it by hand if you must, then `pgr retry`',

@@ -12,6 +12,7 @@ import { environmentOf } from '../lib/environment-config.js';
 import { stepFailure } from '../lib/failure.js';
 import { probeOthers } from './other-writers.js';
 import { throughWriteAddress, type WriteTarget } from './multihost.js';
+import { nodeOfSession } from './session-owner.js';
 
 /** Clients of a multi-host address find the new primary at their next connection; a proxy needs a few checks. */
 const FIND_TIMEOUT_MS = 30_000;
@@ -21,7 +22,7 @@ export function createVerifyWrites(deps: ActivityDeps) {
     const environment = environmentOf(deps.config, input.environment);
     const startedAt = Date.now();
     const seen = await throughWriteAddress(deps, input.environment, FIND_TIMEOUT_MS, (client, target) =>
-      probe(client, target, environment),
+      probe(deps, client, target, environment),
     );
     const milliseconds = Date.now() - startedAt;
     const others = await probeOthers(deps, input.environment, seen.node);
@@ -44,7 +45,12 @@ type Seen = {
   archiveMode: string;
 };
 
-async function probe(client: pg.Client, target: WriteTarget, environment: EnvironmentConfig): Promise<Seen> {
+async function probe(
+  deps: ActivityDeps,
+  client: pg.Client,
+  target: WriteTarget,
+  environment: EnvironmentConfig,
+): Promise<Seen> {
   const rowsWritten = await writeAndRollBack(client);
   const { rows } = await client.query<{ timeline: number; dataDir: string; archive: string }>(
     `select ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline,
@@ -52,7 +58,7 @@ async function probe(client: pg.Client, target: WriteTarget, environment: Enviro
   );
   const { timeline = 0, dataDir = '', archive = '' } = rows[0] ?? {};
   const heartbeat = await beat(client, environment);
-  const node = ownerOf(environment, target, dataDir);
+  const node = (await nodeOfSession(deps, environment, client)) ?? ownerOf(environment, target, dataDir);
   return { node, timeline, dataDir, rowsWritten, heartbeat, archiveMode: archive };
 }
 
@@ -82,7 +88,7 @@ async function beat(client: pg.Client, environment: EnvironmentConfig): Promise<
   return 'committed';
 }
 
-/** The node that took the write: by its data directory and port, which no proxy hides; else by the address. */
+/** For a node that cannot be asked directly: by its own address when the write address names it, else by its data directory. */
 function ownerOf(environment: EnvironmentConfig, target: WriteTarget, dataDir: string): string | null {
   const byAddress = environment.nodes.filter((node) => node.address === target.host && node.port === target.port);
   const byDataDir = environment.nodes.filter((node) => node.dataDir.replace(/\/+$/, '') === dataDir);

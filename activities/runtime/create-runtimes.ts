@@ -1,14 +1,15 @@
 /** Chooses the runtime of a node by `runtime.kind` of its config. */
 import type { Config, NodeConfig } from '../../config/schema.js';
 import { environmentOf, nodeNamed } from '../lib/environment-config.js';
-import { notBuilt } from '../lib/not-built.js';
 import type { NodeRuntime } from '../lib/runtime.js';
+import { createDockerRuntime } from './docker-runtime.js';
 import { createProcessRuntime, type ServerControl } from './process-runtime.js';
+import { createSystemdRuntime } from './systemd-runtime.js';
 
 const RUNTIMES = {
   process: createProcessRuntime,
-  docker: notBuilt('runtime docker'),
-  systemd: notBuilt('runtime systemd'),
+  docker: createDockerRuntime,
+  systemd: createSystemdRuntime,
 } satisfies Record<NodeConfig['runtime']['kind'], unknown>;
 
 /** Runtimes of the nodes of a config. Throws EnvironmentUnknown or NotFound for names that it does not have. */

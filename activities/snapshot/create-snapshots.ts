@@ -1,9 +1,49 @@
 /** Chooses the snapshot provider of a node by `snapshot.kind` of its config. */
-import type { Config } from '../../config/schema.js';
-import { notBuilt } from '../lib/not-built.js';
+import path from 'node:path';
+
+import type { Config, NodeConfig } from '../../config/schema.js';
+import type { SafetyCopy } from '../../shared/contracts/rebuild.js';
+import { environmentOf, nodeNamed } from '../lib/environment-config.js';
 import type { SnapshotProvider } from '../lib/snapshot.js';
+import { createBtrfsProvider } from './btrfs.js';
+import type { DataControl, SnapshotNode } from './data-control.js';
+import { createDirectoryProvider } from './directory.js';
+import { createZfsProvider } from './zfs.js';
 
 /** Providers of the nodes of a config. Throws EnvironmentUnknown or NotFound. */
-export function createSnapshots(config: Config): (environment: string, node: string) => SnapshotProvider {
-  return notBuilt('snapshots', config);
+export function createSnapshots(
+  config: Config,
+  control: DataControl,
+): (environment: string, node: string) => SnapshotProvider {
+  return (environment, name) => {
+    const found = nodeNamed(environmentOf(config, environment), name);
+    const { host, binDir, snapshot } = found;
+    const node = { environment, name, host, binDir, dataDir: path.resolve(found.dataDir) };
+    const directory = createDirectoryProvider(node, control);
+    return snapshot.kind === 'directory' ? directory : withRenamed(chosen(node, snapshot, control), directory);
+  };
+}
+
+function chosen(
+  node: SnapshotNode,
+  snapshot: Exclude<NodeConfig['snapshot'], { kind: 'directory' }>,
+  control: DataControl,
+): SnapshotProvider {
+  return snapshot.kind === 'zfs'
+    ? createZfsProvider(node, snapshot, control)
+    : createBtrfsProvider(node, snapshot, control);
+}
+
+/** Promotions rename data aside whatever the provider is: those copies are listed, put back and removed as well. */
+function withRenamed(provider: SnapshotProvider, directory: SnapshotProvider): SnapshotProvider {
+  const of = (copy: SafetyCopy): SnapshotProvider => (copy.provider === 'directory' ? directory : provider);
+  return {
+    ...provider,
+    list: async () =>
+      [...(await provider.list()), ...(await directory.list())].sort(
+        (a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt),
+      ),
+    putBack: (copy) => of(copy).putBack(copy),
+    remove: (copy) => of(copy).remove(copy),
+  };
 }

@@ -1,8 +1,8 @@
 /** What `pgr topology` reads. */
 import type { OrchestratorActivities } from '../../shared/contracts/activities.js';
 import type { ActivityDeps } from '../lib/deps.js';
-import { notBuilt } from '../lib/not-built.js';
+import { createReadTopology } from './read-topology.js';
 
 export function createTopologyActivities(deps: ActivityDeps): Pick<OrchestratorActivities, 'readTopology'> {
-  return { readTopology: notBuilt('topology', deps) };
+  return { readTopology: createReadTopology(deps) };
 }

@@ -7,7 +7,7 @@ import { ACCIDENTS, type AccidentKind } from '../../lab/accident-sql.js';
 import { createProgress, type LabProgress } from '../../lab/progress.js';
 import { withExample } from './options.js';
 
-type UpFlags = { postgresMajor?: '17' | '18' };
+type UpFlags = { postgresMajor?: '17' | '18'; with?: string };
 
 const EXIT_INTERRUPTED = 130;
 
@@ -33,20 +33,28 @@ function registerUp(lab: Command, context: CliContext): void {
         '18',
       ]),
     );
-  withExample(command, 'pgr lab up', 'pgr lab up --dir /srv/lab').action(async (flags: UpFlags) => {
-    const { labUp } = await import('../../lab/up.js');
-    const dir = context.labDir();
-    leaveOnInterrupt(context, 'what was started goes on; run `pgr lab up` again to finish');
-    context.io.err(`lab in ${dir}\n`);
-    await labUp({
-      dir,
-      progress: progressOf(context),
-      ...(await programs(context)),
-      env: context.env,
-      ...(flags.postgresMajor === undefined ? {} : { postgresMajor: flags.postgresMajor === '17' ? 17 : 18 }),
-    });
-    await printStatus(context);
-  });
+  command.option('--with <parts>', 'haproxy, pgbouncer (by commas): a write VIP, and a pooler before it');
+  withExample(command, 'pgr lab up', 'pgr lab up --with haproxy,pgbouncer', 'pgr lab up --dir /srv/lab').action(
+    async (flags: UpFlags) => {
+      const [{ labUp }, { parseExtras }] = await Promise.all([
+        import('../../lab/up.js'),
+        import('../../lab/extras.js'),
+      ]);
+      const extras = flags.with === undefined ? [] : parseExtras(flags.with);
+      const dir = context.labDir();
+      leaveOnInterrupt(context, 'what was started goes on; run `pgr lab up` again to finish');
+      context.io.err(`lab in ${dir}\n`);
+      await labUp({
+        dir,
+        progress: progressOf(context),
+        ...(await programs(context)),
+        env: context.env,
+        with: extras,
+        ...(flags.postgresMajor === undefined ? {} : { postgresMajor: flags.postgresMajor === '17' ? 17 : 18 }),
+      });
+      await printStatus(context);
+    },
+  );
 }
 
 function registerStatus(lab: Command, context: CliContext): void {

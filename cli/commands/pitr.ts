@@ -1,18 +1,15 @@
 import type { Command } from 'commander';
 
 import type { PitrInput } from '../../shared/contracts/runs.js';
-import { FAILURES, isFailureType } from '../../shared/failures.js';
 import { pitrIdFor } from '../../shared/ids.js';
 import { formatTarget, type TargetSpec } from '../../shared/target-time.js';
 import type { CliContext } from '../context.js';
 import { requireEnvironment } from '../environments.js';
-import { failureFrom } from '../error-output.js';
 import { actorOf, parseDuration, parseTargetFlags } from '../parse.js';
-import { relativeTo } from '../render/text.js';
-import { actionable } from '../runs.js';
+import { relativeTo, shellWord } from '../render/text.js';
 import type { StartRequest } from '../run-client.js';
+import { showPlan } from '../show-plan.js';
 import { afterStart, startAtFreeSecond } from '../start.js';
-import { EXIT, printFamily, waitForRun } from '../watch.js';
 import { waitOptionsOf, withActor, withExample, withWait, type ActorFlags, type WaitFlags } from './options.js';
 
 type PitrFlags = ActorFlags &
@@ -77,7 +74,7 @@ async function runPitr(context: CliContext, env: string, flags: PitrFlags): Prom
   };
   const started = await startAtFreeSecond(context, build);
   if (flags.plan === true) {
-    await showPlan(context, started);
+    await showPlan(context, started, (name) => `pgr window ${shellWord(name)}`);
     return;
   }
   await afterStart(context, started, wait, [
@@ -95,36 +92,4 @@ function changesText({ promote }: PitrFlags): string {
   return promote === true
     ? 'a sandbox only, until gate promote is approved; then production is replaced'
     : 'a sandbox only; production is not touched';
-}
-
-/** Computing a plan changes nothing, so its failure is an answer and not a run that waits for somebody. */
-async function showPlan(context: CliContext, started: { run: string; runId: string }): Promise<void> {
-  const resolved = { ...started, source: 'temporal' as const };
-  const { family, exitCode } = await waitForRun(context, resolved, {
-    stopForPerson: true,
-    timeoutSeconds: null,
-    live: false,
-  });
-  if (family === null) {
-    context.exit(exitCode);
-    return;
-  }
-  const { failure, status } = actionable(family);
-  if (failure === null || status === 'completed') {
-    await printFamily(context, family);
-    context.exit(exitCode);
-    return;
-  }
-  if (exitCode === EXIT.needsAttention) await endParkedPlan(context, started);
-  const next =
-    isFailureType(failure.code) && FAILURES[failure.code].exitCode === 5
-      ? [`pgr window ${family.view.environment}`]
-      : [];
-  throw failureFrom(failure.code, failure.message, failure.hint, next);
-}
-
-async function endParkedPlan(context: CliContext, { run, runId }: { run: string; runId: string }): Promise<void> {
-  const client = await context.client();
-  const input = { by: actorOf(undefined, context.env), reason: 'only the plan was asked for' };
-  await client.update({ run, runId, update: 'abort', input }).catch(() => undefined);
 }

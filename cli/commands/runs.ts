@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 
 import type { RecordSummary } from '../../shared/contracts/record.js';
+import { ALL_RUNBOOKS } from '../../shared/all-runbooks.js';
 import { ORCHESTRATOR_QUEUE } from '../../shared/ids.js';
 import { PgrFailure } from '../../shared/pgr-failure.js';
 import type { CliContext } from '../context.js';
@@ -75,7 +76,7 @@ async function forgottenRuns(
     context.io.err(`the records cannot be read: ${error instanceof Error ? error.message : String(error)}\n`);
     return [];
   });
-  return records.filter(({ runbook }) => ['pitr', 'promote', 'undo'].includes(runbook)).map(fromRecord);
+  return records.filter(({ runbook }) => ALL_RUNBOOKS.some(({ name }) => name === runbook)).map(fromRecord);
 }
 
 function fromRecord(record: RecordSummary): ListedRun {

@@ -49,6 +49,7 @@ function gateLines(before: RunView | null, after: RunView): string[] {
   if (gate === null || after.status !== 'waiting-approval' || gate.code === before?.gate?.code) return [];
   return [
     `gate ${gate.name} is open until ${formatTime(gate.expiresAt)}; to approve:`,
+    ...(gate.statement === undefined ? [] : [`  (stating: ${oneLine(gate.statement)})`]),
     `  pgr approve ${shellWord(after.run)} ${gate.name} --code ${gate.code}`,
   ];
 }

@@ -5,12 +5,22 @@ import type { RecordEntry } from '../../shared/contracts/record.js';
 import { codeSpan } from '../../shared/markdown.js';
 import { bodiesOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
 import { plainText } from './markdown.js';
+import {
+  changeLostLines,
+  flipFollowUps,
+  flipResultOf,
+  rebuildCopies,
+  rebuildFollowUps,
+  rebuildResultOf,
+} from './report-change.js';
 import { formatDuration, shellWord } from './text.js';
 
 type Entries = readonly RecordEntry[];
 
 /** Commits and seconds that a promotion gave up, or would give up. */
 export function lostLines(entries: Entries, change: Entries | null): string[] {
+  const ofChange = changeLostLines(resultOf(entries));
+  if (ofChange !== null) return ofChange;
   const promotion = promotionOf(change ?? entries);
   if (promotion?.outcome === 'undone') {
     return [
@@ -58,7 +68,8 @@ export function keptCopies(entries: Entries, change: Entries | null): string[] {
           `- sandbox ${codeSpan(recovery.sandbox.url)} on ${plainText(recovery.ref.host)}, kept until ${plainText(recovery.sandbox.expiresAt)}`,
         ]
       : [];
-  const lines = [...new Set([...kept, ...sandbox])];
+  const rebuild = rebuildResultOf(resultOf(entries));
+  const lines = [...new Set([...kept, ...sandbox, ...(rebuild === null ? [] : rebuildCopies(rebuild))])];
   return lines.length === 0 ? ['None were needed.'] : lines;
 }
 
@@ -76,6 +87,10 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
   const view = viewFromRecord(entries);
   if (view === null) return [];
   const run = shellWord(view.run);
+  const flip = flipResultOf(resultOf(entries));
+  if (flip !== null) return flipFollowUps(flip);
+  const rebuild = rebuildResultOf(resultOf(entries));
+  if (rebuild !== null) return rebuildFollowUps(rebuild);
   const promotion = promotionOf(change ?? entries);
   if (promotion === null) return withoutPromotion(entries, run, view.environment);
   const from = promotion.recovery.boundary.kept?.time ?? 'the target';

@@ -9,6 +9,7 @@ import { bodiesOf, measuredOf, recoveryResultOf, viewFromRecord } from '../recor
 import { describeEntry } from './entry.js';
 import { plainText, table } from './markdown.js';
 import { followUps, keptCopies, lostLines } from './report-aftermath.js';
+import { flipNotes, flipResultOf } from './report-change.js';
 import { measuredText } from './run.js';
 import { formatDuration, formatTime, secondsBetweenIso } from './text.js';
 
@@ -71,7 +72,8 @@ function summary(entries: readonly RecordEntry[], change: readonly RecordEntry[]
     ['RPO', durationOr(measured.rpoSeconds, 'not measured')],
   ];
   if (view.failure !== null) rows.push(['Last failure', `${view.failure.step}: ${view.failure.message}`]);
-  return [table(['', ''], rows)];
+  const flip = flipResultOf(result);
+  return [table(['', ''], rows), ...(flip === null ? [] : ['', ...flipNotes(flip)])];
 }
 
 function durationOr(seconds: number | undefined, otherwise: string): string {

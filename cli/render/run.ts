@@ -8,12 +8,14 @@ import {
   count,
   formatBytes,
   formatDuration,
+  formatMilliseconds,
   formatTime,
   oneLine,
   relativeTo,
   secondsBetweenIso,
   shellWord,
   truncate,
+  wrap,
 } from './text.js';
 
 export type RunRendering = { style: Style; now: Date; columns: number; ui: string | null };
@@ -31,7 +33,7 @@ export function renderRun(family: RunFamily, options: RunRendering): string {
     ),
     section(
       'plan',
-      (view.plan?.summary ?? []).map((line) => `  ${oneLine(line)}`),
+      (view.plan?.summary ?? []).flatMap((line) => wrap(line, options.columns - 2, '    ').map((part) => `  ${part}`)),
       options,
     ),
     section('evidence', evidenceLines(view.gate?.evidence ?? view.evidence ?? [], options), options),
@@ -74,14 +76,15 @@ function targetText({ kind, value }: { kind: string; value?: string }): string {
   return kind === 'time' ? value : `${kind}:${value}`;
 }
 
-/** `restore 41 s, replay 12 s, RTO 1 min 2 s, RPO 3 s, writes were down 8.2 s`; null when nothing was measured. */
+/** `restore 41 s, replay 12 s, RTO 1 min 2 s, RPO 3 s, writes were down 145 ms`; null when nothing was measured. */
 export function measuredText(measured: RunView['measured']): string | null {
   const parts = [
     part('restore', measured.restoreSeconds),
     part('replay', measured.replaySeconds),
     part('RTO', measured.rtoSeconds),
     part('RPO', measured.rpoSeconds),
-    part('writes were down', measured.writeOutageMs === undefined ? undefined : measured.writeOutageMs / 1000),
+    part('rebuild', measured.rebuildSeconds),
+    measured.writeOutageMs === undefined ? null : `writes were down ${formatMilliseconds(measured.writeOutageMs)}`,
   ].filter((text) => text !== null);
   return parts.length === 0 ? null : parts.join(', ');
 }
@@ -142,10 +145,12 @@ function renderBar(share: number, width: number, { bar: [full, empty] }: Style):
 /** Checks, those that failed first: they are what the decision hangs on. */
 export function evidenceLines(evidence: readonly EvidenceCheck[], { style, columns }: RunRendering): string[] {
   const ordered = [...evidence].sort((a, b) => Number(a.ok) - Number(b.ok));
-  return ordered.map(({ check, expected, actual, ok, note }) => {
+  return ordered.flatMap(({ check, expected, actual, ok, note }) => {
     const says = ok ? oneLine(actual) : `${oneLine(actual)}; expected ${oneLine(expected)}`;
     const text = `${oneLine(check)}: ${says}${note === undefined ? '' : ` (${oneLine(note)})`}`;
-    return ` ${style.check(ok)} ${ok ? truncate(text, Math.max(40, columns - 4)) : text}`;
+    // What does not hold is shown whole: it is what the decision hangs on.
+    const [first = '', ...rest] = ok ? [truncate(text, Math.max(40, columns - 4))] : wrap(text, columns - 4, '  ');
+    return [` ${style.check(ok)} ${first}`, ...rest.map((line) => `   ${line}`)];
   });
 }
 
@@ -163,12 +168,13 @@ export function attentionBlock(view: RunView, options: RunRendering): string {
   return view.failure === null ? '' : failureBlock(view, options);
 }
 
-function gateBlock(view: RunView, gate: GateView, { style, now, ui }: RunRendering): string {
+function gateBlock(view: RunView, gate: GateView, { style, now, ui, columns }: RunRendering): string {
   const approvals = gate.decisions.filter(({ counted, decision }) => counted && decision === 'approve').length;
   const need = `${String(approvals)} of ${count(gate.required, 'approval')}`;
   const command = `${shellWord(view.run)} ${gate.name} --code ${gate.code}`;
   return [
     style.warn(style.bold(`waiting for approval of gate ${gate.name}`)),
+    ...statementLines(gate, columns).map((line) => style.bold(line)),
     `  ${need}; expires ${formatTime(gate.expiresAt)} ${relativeTo(gate.expiresAt, now)}`,
     `  approve:  pgr approve ${command}`,
     `  reject:   pgr reject ${command}`,
@@ -177,6 +183,12 @@ function gateBlock(view: RunView, gate: GateView, { style, now, ui }: RunRenderi
       : [`  in the ui: ${ui}`, `             More Actions, Send a Signal, approve; see User Metadata`]),
     '',
   ].join('\n');
+}
+
+/** What nobody but a person can know stands above the command with which they say it. */
+function statementLines({ statement }: GateView, columns: number): string[] {
+  if (statement === undefined) return [];
+  return wrap(`whoever approves states: ${statement}`, columns - 2, '  ').map((line) => `  ${line}`);
 }
 
 function failureBlock(view: RunView, { style }: RunRendering): string {

@@ -63,6 +63,29 @@ export function truncate(text: string, width: number): string {
   return width <= 1 ? characters.slice(0, width).join('') : `${characters.slice(0, width - 1).join('')}…`;
 }
 
+/** Words on lines of at most `width` columns, the second and later ones behind `indent`; a word that is longer (a path, a command) is not cut. */
+export function wrap(text: string, width: number, indent: string): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of oneLine(text).split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (line === '' || widthOf(longer) <= width) {
+      line = longer;
+      continue;
+    }
+    lines.push(line);
+    line = `${indent}${word}`;
+  }
+  return [...lines, line];
+}
+
+/** `45 ms`, then as {@link formatDuration}: an outage of a fraction of a second is the whole point. */
+export function formatMilliseconds(milliseconds: number): string {
+  return Math.abs(milliseconds) < 999.5
+    ? `${String(Math.round(milliseconds))} ms`
+    : formatDuration(milliseconds / 1000);
+}
+
 /** Text from outside on one line: a control character could move the cursor of the terminal or forge a line. */
 export function oneLine(text: string): string {
   return text

@@ -108,6 +108,7 @@ export interface HostActivities {
   /** On the host of the old primary; in a failover on that of the candidate. */
   flipWrites(input: flip.FlipInput): Promise<flip.FlipResult>;
   fenceOldPrimary(input: flip.FenceOldPrimaryInput): Promise<flip.FenceOldPrimaryResult>;
+  releaseOldPrimary(input: flip.FenceOldPrimaryInput): Promise<flip.ReleaseOldPrimaryResult>;
   backfillArchive(input: flip.BackfillArchiveInput): Promise<flip.BackfillArchiveResult>;
   rejoinOldPrimary(input: flip.RejoinInput): Promise<flip.RejoinResult>;
 

@@ -27,6 +27,8 @@ export type PlanFlipInput = {
   failover: boolean;
   mode: FlipMode;
   topology: Topology;
+  /** What `checkFlipHost` of the hosts of both nodes said; that of a dead primary's host is left out. */
+  hostChecks: EvidenceCheck[];
 };
 
 export type FlipPlan = {
@@ -49,12 +51,21 @@ export type FlipPlan = {
     bytes: number | null;
     ageSeconds: number | null;
   } | null;
+  /** Timelines above that of the candidate whose history files the archive has: while there are any, the promotion asks the archive for a free one. */
+  laterTimelines: number[];
   checks: EvidenceCheck[];
   warnings: string[];
   hash: string;
 };
 
-export type FlipInput = { environment: string; run: string; runId: string; plan: FlipPlan };
+export type FlipInput = {
+  environment: string;
+  run: string;
+  runId: string;
+  plan: FlipPlan;
+  /** Failover: how it is known that the old primary takes no writes (means of fencing that answered, or the statement of a person). Planned: empty. */
+  fenceProof: string[];
+};
 
 export type FlipPhase = { name: string; atMs: number };
 export type FlipResult = {
@@ -69,11 +80,17 @@ export type FlipResult = {
   phases: FlipPhase[];
   /** Sessions that were ended because a pooler could not pause in time, and the like. */
   notes: string[];
+  /** Commits that the old primary has and the new one does not; null where its WAL cannot be read (failover). Empty by proof in mode `stop`. */
+  lost: LostTail | null;
 };
 
 /** Every means of keeping a node from taking writes; `why` says what each one answered. */
 export type FenceOldPrimaryInput = { environment: string; node: string; run: string; runId: string };
 export type FenceOldPrimaryResult = { outcome: 'fenced' | 'not-proven'; proof: string[]; failed: string[] };
+
+/** Undo of the fence on the host of the old primary; nothing is started. */
+export type ReleaseOldPrimaryResult =
+  { outcome: 'released' | 'not-fenced' } | { outcome: 'fenced-by-another'; run: string };
 
 export type BackfillArchiveInput = {
   environment: string;

@@ -35,6 +35,8 @@ export type RebuildPlan = {
   node: PlannedNode;
   from: PlannedNode;
   method: RebuildMethod;
+  /** What is done when the method turns out not to be possible; none when left out. */
+  fallback?: 'basebackup';
   /** Why this method, with what pg_rewind --dry-run said. */
   why: string;
   copyBytes: number;

@@ -8,7 +8,7 @@ export type RecordEntryBody =
   | { kind: 'step-done'; step: string; result: unknown; seconds: number }
   | { kind: 'step-skipped'; step: string; by: string; reason: string }
   | { kind: 'step-failed'; step: string; code: string; message: string; details: FailureDetails }
-  | { kind: 'gate-opened'; gate: string; code: string; evidence: unknown; expiresAt: string }
+  | { kind: 'gate-opened'; gate: string; code: string; evidence: unknown; expiresAt: string; statement?: string }
   | { kind: 'gate-reminder'; gate: string; waitedSeconds: number }
   | { kind: 'gate-expired'; gate: string }
   | { kind: 'gate-closed'; gate: string; outcome: 'approved' | 'rejected' }

@@ -1,8 +1,10 @@
 /** Inputs of the workflows: one object each, plain JSON, no secret. */
 import type { TargetSpec } from '../target-time.js';
 import type { DecisionOutcome } from './decisions.js';
+import type { FlipMode, FlipPlan } from './flip.js';
 import type { RecoveryPlan } from './plan.js';
 import type { PromotionResult } from './promotion.js';
+import type { RebuildMethod, RebuildPlan, RebuildResult, SafetyCopy } from './rebuild.js';
 import type { ReadRecordResult, RecordSummary, VerifyRecordsResult } from './record.js';
 import type { EvidenceCheck, SandboxRef } from './sandbox.js';
 
@@ -36,10 +38,62 @@ export type UndoInput = RunRequest & { ofRun: string; promotion: PromotionResult
 /** The keeper of a kept sandbox: drops it at `expiresAt`, or at once on signal `discard`. */
 export type SandboxKeeperInput = { ref: SandboxRef; expiresAt: string; requestedBy: string };
 
+export type FlipDbInput = RunRequest & {
+  /** Null: the best standby. */
+  to: string | null;
+  failover: boolean;
+  mode: FlipMode;
+  /** `pgr flip-db --plan`: ends after the step preflight. */
+  planOnly?: boolean;
+};
+
+/** What a flip-db run with `planOnly` ends with. */
+export type PlannedFlip = { outcome: 'planned'; plan: FlipPlan };
+
+export type RebuildStandbyRunInput = RunRequest & {
+  node: string;
+  method: 'auto' | RebuildMethod;
+  rateLimitKbPerSecond: number | null;
+  planOnly?: boolean;
+};
+export type PlannedRebuild = { outcome: 'planned'; plan: RebuildPlan };
+
+/** What an undo of a rebuild needs to know of it: also one that did not end well has made its safety copy. */
+export type RebuildToUndo = Pick<RebuildResult, 'run' | 'runId' | 'environment' | 'plan' | 'safetyCopy'>;
+export type UndoRebuildInput = RunRequest & { ofRun: string; rebuild: RebuildToUndo };
+export type UndoRebuildResult = {
+  outcome: 'undone';
+  environment: string;
+  node: string;
+  ofRun: string;
+  safetyCopy: SafetyCopy;
+  /** Where the data are that stood in its place. */
+  setAside: string | null;
+  started: boolean;
+};
+
+/** Workflow `listSnapshots`: a host that does not answer is named, its copies are not "none". */
+export type ListSnapshotsInput = { environment: string };
+export type ListSnapshotsResult = {
+  copies: SafetyCopy[];
+  unanswered: { node: string; host: string; why: string }[];
+};
+
+export type PruneSnapshotsInput = RunRequest & { olderThanSeconds: number | null; keep: number | null };
+export type PruneSnapshotsResult = {
+  outcome: 'pruned' | 'nothing-to-prune';
+  environment: string;
+  removed: string[];
+  kept: { name: string; why: string }[];
+  unanswered: ListSnapshotsResult['unanswered'];
+};
+
 export type TakeBaseRunInput = RunRequest & { kind: 'full' | 'incremental'; node?: string };
 
 /** Workflows `window` and `check`: one read, then the answer. */
 export type WindowRunInput = { environment: string };
+/** Workflow `topology`; with `probe` false nothing is written through the write address. */
+export type TopologyRunInput = { environment: string; probe: boolean };
 export type CheckRunInput = { environment: string };
 export type CheckRunResult = { checks: EvidenceCheck[] };
 

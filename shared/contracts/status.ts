@@ -30,6 +30,27 @@ export type PlanView = {
   target?: { kind: string; value?: string };
   base?: { id: string; endedAt: string };
   boundary?: Boundary;
+  /** Of flip-db. */
+  flip?: {
+    from: string;
+    to: string;
+    failover: boolean;
+    mode: string;
+    lagBytes: number | null;
+    expectedOutageMs: number;
+    routing: string;
+    poolers: string[];
+  };
+  /** Of rebuild-standby. */
+  rebuild?: {
+    node: string;
+    from: string;
+    method: string;
+    why: string;
+    copyBytes: number;
+    estimateSeconds: number;
+    safetyCopy: { provider: string; name: string };
+  };
   /** Lines for people: what will happen. */
   summary: string[];
 };
@@ -43,6 +64,8 @@ export type GateView = {
   expired: boolean;
   decisions: DecisionOutcome[];
   evidence: EvidenceCheck[];
+  /** What a person states by approving; for what no machine can find out. */
+  statement?: string;
 };
 
 /** Answer of the query `status`; with `"api": 1` it is the document of `pgr show --json` (cli.md). */
@@ -62,7 +85,12 @@ export type RunView = {
   /** Decisions at gates that are closed already. */
   decisions: DecisionOutcome[];
   sandbox: { host: string; port: number; url: string; state: SandboxState; expiresAt: string | null } | null;
-  measured: Partial<Record<'restoreSeconds' | 'replaySeconds' | 'rtoSeconds' | 'rpoSeconds' | 'writeOutageMs', number>>;
+  measured: Partial<
+    Record<
+      'restoreSeconds' | 'replaySeconds' | 'rtoSeconds' | 'rpoSeconds' | 'writeOutageMs' | 'rebuildSeconds',
+      number
+    >
+  >;
   failure: {
     step: string;
     code: string;

@@ -28,6 +28,10 @@ export type TopologyNode = {
   receiver: string | null;
   /** application_name and sync_state that the primary shows for it. */
   sync: string | null;
+  /** Slot on its upstream that it names in primary_slot_name; null when it names none. */
+  slot: string | null;
+  /** Not in recovery and not default_transaction_read_only; null when it did not say. */
+  acceptsWrites: boolean | null;
   replayPaused: boolean;
   pendingRestart: string[];
   health: NodeHealth | null;
@@ -59,7 +63,10 @@ export type TopologyPooler = {
 
 export type Topology = {
   environment: string;
-  /** Who takes writes, found out by a write that was rolled back. */
+  /**
+   * Who takes writes, found out by a write that was rolled back; without a probe by asking whether the server would take one. `ms` counts from the
+   * first packet to that server.
+   */
   writeVip: { address: string; owner: string | null; probe: { ok: boolean; ms: number; why: string | null } };
   nodes: TopologyNode[];
   slots: TopologySlot[];
@@ -67,4 +74,6 @@ export type Topology = {
   poolers: TopologyPooler[];
   archiver: { node: string; failing: boolean; lastArchived: string | null; lastFailed: string | null } | null;
   contradictions: string[];
+  /** What to do about each contradiction, in the same order. */
+  advice: string[];
 };

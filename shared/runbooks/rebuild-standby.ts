@@ -12,9 +12,15 @@ export const REBUILD_STANDBY = {
       id: 'take-safety-copy',
       title: 'Take the safety copy and verify it',
       changes: true,
-      undo: { none: 'it only adds a copy' },
+      // Not "it only adds a copy": where nothing better is there, the data themselves are renamed aside.
+      undo: { step: 'return-safety-copy' },
     },
-    { id: 'copy-data', title: 'Rewind, or copy from the primary', changes: true, undo: { step: 'return-safety-copy' } },
+    {
+      id: 'copy-data',
+      title: 'Rewind, or copy from the primary',
+      changes: true,
+      undo: { none: 'return-safety-copy puts the old data back; what was copied is set aside' },
+    },
     {
       id: 'start-standby',
       title: 'Start it, wait until it streams',

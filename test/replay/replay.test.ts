@@ -28,7 +28,18 @@ beforeAll(() => {
 
 test('every runbook has a saved history', () => {
   const runbooks = new Set(names.map((name) => name.split('.')[0]));
-  expect([...runbooks].sort()).toEqual(['pitr', 'promote', 'sandbox-keeper', 'undo', 'window']);
+  expect([...runbooks].sort()).toEqual([
+    'flip-db',
+    'list-snapshots',
+    'pitr',
+    'promote',
+    'prune-snapshots',
+    'rebuild-standby',
+    'sandbox-keeper',
+    'undo',
+    'undo-rebuild',
+    'window',
+  ]);
 });
 
 test.each(names)('%s replays', async (name) => {

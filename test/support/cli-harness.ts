@@ -95,7 +95,7 @@ export type FakeTemporal = {
   pending: PendingActivity[];
   records: RecordEntry[][];
   workers: string[] | 'all';
-  answers: { update?: unknown; window?: unknown; check?: unknown; start?: Error };
+  answers: { update?: unknown; window?: unknown; check?: unknown; topology?: unknown; start?: Error };
   closed: boolean;
 };
 
@@ -175,6 +175,7 @@ export function listedRun(change: Partial<ListedRun> = {}): ListedRun {
 function execute(fake: FakeTemporal, { workflow, input }: StartRequest): unknown {
   if (workflow === 'window') return fake.answers.window;
   if (workflow === 'check') return fake.answers.check;
+  if (workflow === 'topology') return fake.answers.topology;
   const { action, run } = input as { action: string; run?: string };
   if (action === 'list') return { action, records: fake.records.map(summaryOf) };
   if (action === 'verify')

@@ -15,11 +15,11 @@ export type KillableSteps = {
 };
 
 /** Bundles the child program once. */
-export async function createKillableSteps(): Promise<KillableSteps> {
+export async function createKillableSteps(program = 'promotion-child'): Promise<KillableSteps> {
   const dir = await mkdtemp(path.join(tmpdir(), 'pgr-child-'));
   const bundle = path.join(dir, 'child.cjs');
   await build({
-    entryPoints: [path.resolve('test/support/promotion-child.ts')],
+    entryPoints: [path.resolve(`test/support/${program}.ts`)],
     bundle: true,
     platform: 'node',
     target: 'node20',

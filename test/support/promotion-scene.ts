@@ -73,6 +73,8 @@ export async function sceneDeps(
     runtime: createRuntimes(config, serverControl),
     routing: () => unused(),
     poolers: () => [],
+    pauseGuard: () =>
+      Promise.resolve({ extend: () => Promise.resolve(), done: () => Promise.resolve({ resumed: false }) }),
     snapshot: () => unused(),
     program: { node: process.execPath, distDir: '/nowhere', configPath: '/nowhere' },
     log,

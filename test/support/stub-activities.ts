@@ -123,7 +123,7 @@ function usualActivities(of: (environment: string) => Scenario): {
 } {
   return {
     orchestrator: usualOrchestrator(of),
-    host: { ...usualSandbox(of), ...usualPromotion(of), ...usualFlipHost() },
+    host: { ...usualSandbox(of), ...usualPromotion(of), ...usualFlipHost(of) },
   };
 }
 
@@ -152,7 +152,7 @@ function usualOrchestrator(of: (environment: string) => Scenario): OrchestratorA
     pauseBackups: () => Promise.resolve({ provider: 's3', outcome: 'paused', note: '' }),
     resumeBackups: () => Promise.resolve({ provider: 's3', outcome: 'resumed', note: '' }),
     abandonTimeline: () => Promise.resolve({ outcome: 'marked' }),
-    ...usualFlipOrchestrator(),
+    ...usualFlipOrchestrator(of),
   };
 }
 

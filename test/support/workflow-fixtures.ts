@@ -100,7 +100,7 @@ export const GOOD_EVIDENCE: EvidenceCheck[] = [
   { check: 'first-dropped-absent', expected: 'aborted or unknown', actual: 'unknown', ok: true },
 ];
 
-function plannedNode(
+export function plannedNode(
   name: 'dallas' | 'chicago',
   host: string,
   runId: string,

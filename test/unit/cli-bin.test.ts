@@ -112,6 +112,18 @@ test('worker and wal-push are programs of their own; the help of worker comes fr
   expect(pgr(['wal-push', 'pg_wal/1']).said).toEqual({ program: 'dist/wal-push.cjs', args: ['pg_wal/1'] });
 });
 
+test('pg-health is a program of its own, the single file where there is one; its help comes from the command line', () => {
+  pgr(['runs']);
+  put('dist/workers/pg-health.js', SAY);
+  expect(pgr(['pg-health', '--node', 'dallas']).said).toEqual({
+    program: 'dist/workers/pg-health.js',
+    args: ['--node', 'dallas'],
+  });
+  put('dist/pg-health.cjs', SAY);
+  expect(pgr(['pg-health', '--node', 'dallas']).said?.program).toBe('dist/pg-health.cjs');
+  expect(pgr(['pg-health', '--help']).said).toEqual({ program: 'dist/cli/main.js', args: ['pg-health', '--help'] });
+});
+
 test('wal-push never builds: the server runs it, and may write nothing here', () => {
   pgr(['runs']);
   age('cli/main.ts', 100);

@@ -7,12 +7,18 @@ import { FAILURES } from '../../shared/failures.js';
 import { pgr } from '../support/cli-harness.js';
 
 const FIXED: Record<string, string[]> = {
+  'topology <env>': ['--no-probe'],
+  'pg-health': ['--node'],
   'window <env>': [],
   'check <env>': [],
   'pitr <env>': ['--to', '--ago', '--promote', '--reason', '--host', '--ttl', '--plan', '--wait', '--watch', '--by'],
   'promote <env>': ['--from', '--wait', '--watch'],
   'discard <run>': [],
   'undo <run>': ['--wait', '--watch'],
+  'flip-db <env>': ['--to', '--failover', '--mode', '--reason', '--plan', '--wait', '--watch', '--by'],
+  'rebuild-standby <env> <node>': ['--method', '--rate-limit', '--reason', '--plan', '--wait', '--watch', '--by'],
+  'snapshots list <env>': [],
+  'snapshots prune <env>': ['--older-than', '--keep', '--wait', '--watch', '--by'],
   'take-base <env>': ['--incremental'],
   'runs [env]': ['--status', '--since'],
   'show <run>': [],

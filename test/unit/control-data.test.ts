@@ -15,6 +15,7 @@ Time of latest checkpoint:            Sat Nov 21 06:39:59 2026
 Minimum recovery ending location:     0/50001C8
 Min recovery ending loc's timeline:   1
 wal_level setting:                    replica
+wal_log_hints setting:                off
 max_connections setting:              100
 max_worker_processes setting:         8
 max_wal_senders setting:              10
@@ -46,6 +47,7 @@ test('reads identity and state; the system identifier stays a string, because a 
     walLevel: 'replica',
     walSegmentBytes: 16_777_216,
     checksums: true,
+    walLogHints: false,
   });
 });
 

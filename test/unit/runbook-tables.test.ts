@@ -5,12 +5,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { ALL_RUNBOOKS } from '../../shared/all-runbooks.js';
 import type { Runbook } from '../../shared/runbook.js';
-import { PITR } from '../../shared/runbooks/pitr.js';
-import { PROMOTE } from '../../shared/runbooks/promote.js';
-import { UNDO } from '../../shared/runbooks/undo.js';
-
-const RUNBOOKS: readonly Runbook[] = [PITR, PROMOTE, UNDO];
 
 /** All workflow sources of a runbook: its own file and what it alone uses below lib/. */
 function sourceOf(name: string): string {
@@ -23,10 +19,10 @@ function sourceOf(name: string): string {
 
 test('every table in shared/runbooks is walked here', () => {
   const files = readdirSync(join(process.cwd(), 'shared', 'runbooks')).map((file) => file.replace('.ts', ''));
-  expect(RUNBOOKS.map((runbook) => runbook.name).sort()).toEqual(files.sort());
+  expect(ALL_RUNBOOKS.map((runbook) => runbook.name).sort()).toEqual(files.sort());
 });
 
-describe.each(RUNBOOKS.map((runbook): [string, Runbook] => [runbook.name, runbook]))('%s', (name, runbook) => {
+describe.each(ALL_RUNBOOKS.map((runbook): [string, Runbook] => [runbook.name, runbook]))('%s', (name, runbook) => {
   const source = sourceOf(name);
   const ids = runbook.steps.map((step) => step.id);
 

@@ -23,11 +23,17 @@ test('the workflow functions have the names that histories and the command line 
   expect(Object.keys(workflows).sort()).toEqual([
     'audit',
     'check',
+    'flipDb',
+    'listSnapshots',
     'pitr',
     'promote',
+    'pruneSnapshots',
+    'rebuildStandby',
     'sandboxKeeper',
     'takeBase',
+    'topology',
     'undo',
+    'undoRebuild',
     'window',
   ]);
 });

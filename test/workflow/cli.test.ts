@@ -3,18 +3,10 @@
  * Verified: 1 a recovery from `pitr` over `approve` to `report`, with its exit codes; 2 refusals arrive as typed errors; 3 no worker and no
  * server are told within seconds instead of a command that hangs.
  */
-import { Worker } from '@temporalio/worker';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFile } from 'node:fs/promises';
 
-import { connectRunClient } from '../../cli/client.js';
-import { runCli } from '../../cli/run-cli.js';
 import { parseConfig } from '../../config/load.js';
-import type { Config } from '../../config/schema.js';
-import type { RunView } from '../../shared/contracts/status.js';
-import { ORCHESTRATOR_QUEUE } from '../../shared/ids.js';
+import { asView, configText, createCliWorkflow, type CliAnswer, type CliWorkflow } from '../support/cli-workflow.js';
 import type { Scenario } from '../support/stub-activities.js';
 import { createWorkflowEnv, type WorkflowEnv } from '../support/workflow-env.js';
 
@@ -22,8 +14,8 @@ jest.setTimeout(90_000);
 
 let env: WorkflowEnv;
 let scenario: Scenario;
+let cli: CliWorkflow;
 let worker: { stop(): Promise<void> };
-let dir: string;
 
 beforeAll(async () => {
   env = await createWorkflowEnv();
@@ -32,77 +24,17 @@ afterAll(async () => {
   await env.stop();
 });
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(os.tmpdir(), 'pgr-cli-workflow-'));
   scenario = env.scenario();
-  worker = await startOrchestrator();
+  cli = await createCliWorkflow(env, scenario);
+  worker = await cli.startOrchestrator();
 });
 afterEach(async () => {
   await worker.stop();
-  await rm(dir, { recursive: true, force: true });
+  await cli.stop();
 });
 
-async function startOrchestrator(): Promise<{ stop(): Promise<void> }> {
-  const created = await Worker.create({
-    connection: env.env.nativeConnection,
-    namespace: env.env.namespace ?? 'default',
-    taskQueue: ORCHESTRATOR_QUEUE,
-    workflowBundle: { codePath: process.env['WF_BUNDLE'] ?? '' },
-    activities: env.stubs.orchestrator,
-    shutdownGraceTime: 100,
-  });
-  const running = created.run();
-  return {
-    async stop() {
-      if (created.getState() === 'RUNNING') created.shutdown();
-      await running;
-    },
-  };
-}
-
-function configText(address: string): string {
-  const { environment, hosts } = scenario;
-  return `
-version: 1
-temporal: { address: '${address}', namespace: default, ui: 'http://127.0.0.1:8233' }
-stateDir: /tmp/pgr-state
-record: { kind: directory, path: /tmp/pgr-records }
-environments:
-  ${environment}:
-    postgres: {}
-    nodes:
-      - { name: dallas, host: ${hosts.primary}, address: 127.0.0.1, port: 5432, dataDir: /d, binDir: /b, runtime: { kind: process } }
-    routing: { kind: multihost, url: 'postgresql://127.0.0.1:5432/shop?target_session_attrs=read-write' }
-    backups: { kind: s3, bucket: b, accessKeyId: 'env:A', secretAccessKey: 'env:B' }
-`;
-}
-
-type Result = { code: number; out: string; err: string; document: Record<string, unknown> };
-
-async function pgr(args: string[], address = env.env.address): Promise<Result> {
-  await writeFile(path.join(dir, 'recovery.yaml'), configText(address));
-  let out = '';
-  let err = '';
-  const code = await runCli([...args, '--json'], {
-    io: { out: (text) => (out += text), err: (text) => (err += text), isTty: false, columns: 80, color: false },
-    env: { HOME: dir, PGR_USER: 'ana' },
-    cwd: dir,
-    version: '0.0.0',
-    now: () => new Date(),
-    interrupted: new AbortController().signal,
-    sleep: (milliseconds) => sleep(Math.min(milliseconds, 50)),
-    connect: (config: Config) => connectRunClient(config),
-  });
-  return { code, out, err, document: JSON.parse(out === '' ? '{}' : out) as Record<string, unknown> };
-}
-
-const asView = ({ document }: Result): RunView => document as unknown as RunView;
-
-async function untilEnded(run: string): Promise<Result> {
-  for (;;) {
-    const shown = await pgr(['show', run]);
-    if (!['running', 'waiting-approval'].includes(asView(shown).status)) return shown;
-  }
-}
+const pgr = (args: string[], address?: string): Promise<CliAnswer> => cli.pgr(args, address);
+const untilEnded = (run: string): Promise<CliAnswer> => cli.untilEnded(run);
 
 test('a recovery from pitr over approve to its report', async () => {
   const name = scenario.environment;
@@ -139,8 +71,8 @@ test('a recovery from pitr over approve to its report', async () => {
   expect(report.document['markdown']).toContain('refused: wrong code');
   expect(report.document['markdown']).toContain('keep-old-data');
   const exported = await pgr(['audit', 'export', run]);
-  await writeFile(path.join(dir, 'run.json'), exported.out);
-  expect(await pgr(['audit', 'verify', '--file', path.join(dir, 'run.json')])).toMatchObject({
+  await writeFile(cli.file('run.json'), exported.out);
+  expect(await pgr(['audit', 'verify', '--file', cli.file('run.json')])).toMatchObject({
     code: 0,
     document: { ok: true },
   });
@@ -169,7 +101,7 @@ test('a kept sandbox is promoted later, or discarded', async () => {
   expect(later.code).toBe(7);
   expect((await pgr(['abort', `${name}/change`, '--reason', 'changed our mind'])).code).toBe(0);
   expect((await pgr(['discard', run])).code).toBe(0);
-  const again = async (): Promise<Result> => pgr(['discard', run]);
+  const again = async (): Promise<CliAnswer> => pgr(['discard', run]);
   let gone = await again();
   for (let tries = 0; gone.code === 0 && tries < 100; tries += 1) gone = await again();
   expect(gone).toMatchObject({ code: 3, document: { error: { code: 'NotFound' } } });
@@ -222,10 +154,10 @@ test('without a worker a command says so within its deadline, and the run is not
   const shown = await pgr(['show', run]);
   expect(shown).toMatchObject({ code: 5, document: { error: { code: 'HostUnreachable' } } });
   expect((shown.document['error'] as { message: string }).message).toContain('no worker answers on queue orchestrator');
-  worker = await startOrchestrator();
+  worker = await cli.startOrchestrator();
   expect((await pgr(['reject', run, 'promote', '--code', gate?.code ?? ''])).code).toBe(0);
 });
 
 test('the config that tests write is right', () => {
-  expect(() => parseConfig(configText('127.0.0.1:1'), 'test')).not.toThrow();
+  expect(() => parseConfig(configText(scenario, '127.0.0.1:1'), 'test')).not.toThrow();
 });

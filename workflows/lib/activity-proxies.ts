@@ -88,6 +88,7 @@ const CLASS_OF: Record<keyof HostActivities, WorkClass> = {
   checkFlipHost: 'quick',
   flipWrites: 'replay',
   fenceOldPrimary: 'replay',
+  releaseOldPrimary: 'quick',
   backfillArchive: 'replay',
   rejoinOldPrimary: 'transfer',
   planRebuild: 'replay',

@@ -26,7 +26,14 @@ import type { Engine } from './engine.js';
 import { readFailure, runFailure } from './failures.js';
 import { rawSignal, rawUpdate, readPayload, shielded } from './raw-payload.js';
 
-export type GateRequest = { gate: string; planHash: string; evidence: EvidenceCheck[]; policy: GatePolicy };
+export type GateRequest = {
+  gate: string;
+  planHash: string;
+  evidence: EvidenceCheck[];
+  policy: GatePolicy;
+  /** What people state by approving; part of the code. */
+  statement?: string;
+};
 type Entry = 'update' | 'signal';
 
 const SIGNALS = [
@@ -76,7 +83,7 @@ export class Gates {
     const expiresAt = new Date(Date.parse(openedAt) + request.policy.expiresInSeconds * 1000).toISOString();
     const code = this.#nextCode(gate, request);
     await this.#engine.mustRecord(
-      { kind: 'gate-opened', gate: gate.name, code, evidence: request.evidence, expiresAt },
+      { kind: 'gate-opened', gate: gate.name, code, evidence: request.evidence, expiresAt, ...statementOf(request) },
       step.id,
     );
     this.#engine.throwIfAborted();
@@ -96,7 +103,7 @@ export class Gates {
       runId: this.#engine.runId,
       gate: gate.name,
       planHash: request.planHash,
-      evidence: request.evidence,
+      evidence: request.statement === undefined ? request.evidence : [request.statement, request.evidence],
       opening: gate.earlierCodes.length + 1,
     });
   }
@@ -112,6 +119,7 @@ export class Gates {
       expired: false,
       decisions: [],
       evidence: request.evidence,
+      ...statementOf(request),
     });
     step.status = 'waiting';
     view.status = 'waiting-approval';
@@ -248,4 +256,8 @@ export class Gates {
       return `the signature could not be checked: ${readFailure(error).message}`;
     }
   }
+}
+
+function statementOf({ statement }: GateRequest): { statement?: string } {
+  return statement === undefined ? {} : { statement };
 }

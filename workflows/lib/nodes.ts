@@ -1,5 +1,8 @@
 /** Inputs of the activities that touch one node. */
-import type { NodeStepInput, PlannedNode } from '../../shared/contracts/promotion.js';
+import type { EnvironmentFacts } from '../../shared/contracts/environment.js';
+import type { NodeStepInput, PlannedNode, StartNodeResult } from '../../shared/contracts/promotion.js';
+import { onHost } from './activity-proxies.js';
+import { runFailure } from './failures.js';
 
 /** Which run the kept data are named for. An undo uses the run that it undoes. */
 export type NodeContext = { environment: string; run: string; runId: string };
@@ -18,4 +21,28 @@ export async function eachNode<T>(
   const results: [string, T][] = [];
   for (const node of nodes) results.push([node.name, await work(node)]);
   return Object.fromEntries(results);
+}
+
+/** Host of a node that a person named. Throws NotFound with the nodes that there are. */
+export function hostOf({ environment, nodes }: EnvironmentFacts, node: string): string {
+  const found = nodes.find((one) => one.name === node);
+  if (found !== undefined) return found.host;
+  const known = nodes.map((one) => one.name).join(', ');
+  throw runFailure('NotFound', `environment ${environment} has no node ${node}; it has ${known}`, {
+    hint: 'nothing was touched; name one of its nodes',
+    next: [`pgr topology ${environment}`],
+  });
+}
+
+/**
+ * Starts a standby that a run stopped. What was down before stays down, and data that are not those of a standby are never started: they could
+ * come up as a second primary.
+ */
+export async function startAgain(
+  context: NodeContext,
+  node: PlannedNode,
+): Promise<StartNodeResult | { outcome: 'left-down' }> {
+  if (node.state !== 'running' || node.role !== 'standby') return { outcome: 'left-down' };
+  const { environment, run, runId } = context;
+  return onHost(node.host).startNode(nodeInput({ environment, run, runId }, node));
 }

@@ -6,14 +6,12 @@ import type { KeepOldDataResult, NodeStepInput } from '../../../shared/contracts
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readControlData } from '../control-data.js';
 import { directoryState, ownerOf, renameDurably } from '../data-directory.js';
 import { readKeptNote, writeKeptNote, type KeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import path from 'node:path';
-
-/** State in the note, and in the result, when there was nothing to keep: the disk of the old primary is lost. */
-export const NOTHING_TO_KEEP = 'absent';
 
 export function createKeepOldData(deps: ActivityDeps) {
   return async function keepOldData(input: NodeStepInput): Promise<KeepOldDataResult> {

@@ -4,35 +4,15 @@
  */
 import { rm } from 'node:fs/promises';
 
-import { stepFailure } from '../../lib/failure.js';
+import { parseKeptNote, type KeptNote } from '../../lib/kept-note.js';
 import { readTextIfThere, replaceFile, type Owner } from '../data-directory.js';
 
-export type KeptNote = {
-  api: 1;
-  environment: string;
-  node: string;
-  run: string;
-  runId: string;
-  dataDir: string;
-  keptDataDir: string;
-  systemIdentifier: string;
-  /** State of the cluster as pg_controldata said it; `absent` when there was no data directory to keep. */
-  clusterState: string;
-  timeline: number;
-  howToReturn: string;
-};
+export type { KeptNote } from '../../lib/kept-note.js';
 
 /** Reads the note, null when there is none. Throws SafetyCopyMissing when it is there and cannot be understood. */
 export async function readKeptNote(file: string): Promise<KeptNote | null> {
   const text = await readTextIfThere(file);
-  if (text === null) return null;
-  try {
-    const value = JSON.parse(text) as Partial<KeptNote> | null;
-    if (value?.api === 1 && typeof value.clusterState === 'string') return value as KeptNote;
-  } catch {
-    // said below
-  }
-  throw stepFailure('SafetyCopyMissing', `${file} is damaged; it should say what the kept data are`);
+  return text === null ? null : parseKeptNote(text, file);
 }
 
 export async function writeKeptNote(file: string, note: KeptNote, owner: Owner): Promise<void> {

@@ -6,8 +6,8 @@ import type { NodeStepInput, ReturnOldDataResult } from '../../../shared/contrac
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { directoryState, renameDurably } from '../data-directory.js';
-import { NOTHING_TO_KEEP } from './keep-old-data.js';
 import { readKeptNote, removeKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped } from './node-place.js';
 import { setAside } from './swap-out.js';

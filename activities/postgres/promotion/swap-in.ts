@@ -15,7 +15,7 @@ import { syncOnlyArgs } from '../commands.js';
 import { directoryState, inSameFileSystem, ownerOf, renameDurably, runAsOwner, type Owner } from '../data-directory.js';
 import { requireMarker, writeMarker } from '../sandbox/marker.js';
 import { placeOf, type SandboxPlace } from '../sandbox/place.js';
-import { NOTHING_TO_KEEP } from './keep-old-data.js';
+import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { copySettings, requireArchiving, requireNoTarget, stripRecoverySettings } from './production-settings.js';

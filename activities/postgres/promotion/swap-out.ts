@@ -5,10 +5,10 @@
 import type { NodeStepInput, SwapOutResult } from '../../../shared/contracts/promotion.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readControlData } from '../control-data.js';
 import { directoryState, renameDurably } from '../data-directory.js';
 import { stopServer } from '../server.js';
-import { NOTHING_TO_KEEP } from './keep-old-data.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { cleanUpPrivately, privateServerOf } from './private-server.js';

@@ -1,7 +1,13 @@
 /** Rebuilding a standby and looking after safety copies. */
 import type { HostActivities } from '../../../shared/contracts/activities.js';
 import type { ActivityDeps } from '../../lib/deps.js';
-import { notBuilt } from '../../lib/not-built.js';
+import { createCopyStandby } from './copy-standby.js';
+import { createPlanRebuild } from './plan-rebuild.js';
+import { createReturnSafetyCopy } from './return-safety-copy.js';
+import { createListSafetyCopies, createPruneSafetyCopies } from './safety-copies.js';
+import { createStartStandby } from './start-standby.js';
+import { createStopStandby } from './stop-standby.js';
+import { createTakeSafetyCopy } from './take-safety-copy.js';
 
 type Names =
   | 'planRebuild'
@@ -14,15 +20,14 @@ type Names =
   | 'pruneSafetyCopies';
 
 export function createRebuildActivities(deps: ActivityDeps): Pick<HostActivities, Names> {
-  const rebuild = notBuilt('rebuild', deps);
   return {
-    planRebuild: rebuild,
-    stopStandby: rebuild,
-    takeSafetyCopy: rebuild,
-    copyStandby: rebuild,
-    startStandby: rebuild,
-    returnSafetyCopy: rebuild,
-    listSafetyCopies: rebuild,
-    pruneSafetyCopies: rebuild,
+    planRebuild: createPlanRebuild(deps),
+    stopStandby: createStopStandby(deps),
+    takeSafetyCopy: createTakeSafetyCopy(deps),
+    copyStandby: createCopyStandby(deps),
+    startStandby: createStartStandby(deps),
+    returnSafetyCopy: createReturnSafetyCopy(deps),
+    listSafetyCopies: createListSafetyCopies(deps),
+    pruneSafetyCopies: createPruneSafetyCopies(deps),
   };
 }

@@ -6,34 +6,30 @@
 import path from 'node:path';
 
 import type { RebuildStandbyInput, RebuildStandbyResult } from '../../../shared/contracts/promotion.js';
-import { lsnDistanceBytes, parseLsn } from '../../../shared/lsn.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
-import { pollUntil } from '../../lib/poll.js';
-import { connectNode } from '../connection.js';
 import { directoryState, ownerOf, renameDurably, type Owner } from '../data-directory.js';
 import { createKeepOldData } from '../promotion/keep-old-data.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
 import { cloneStandby } from './clone-standby.js';
+import { makeSlot } from './slot.js';
 import { settleStandby, slotNameFor } from './standby-settings.js';
 import { readPrimaryPosition, readStreaming, type PrimaryPosition } from './streaming.js';
+import { streamingLag, waitForStreaming } from './wait-for-streaming.js';
 
-/** A standby that starts has to replay what was written during the copy; it must make progress meanwhile. */
-const STREAMING_TIMEOUT_MS = 600_000;
 const STOP_TIMEOUT_MS = 300_000;
-/** One segment: closer than this it follows as fast as WAL is written. */
-const NEAR_BYTES = 16 * 1024 * 1024;
-
 export function createRebuildStandby(deps: ActivityDeps) {
   return async function rebuildStandby(input: RebuildStandbyInput): Promise<RebuildStandbyResult> {
     const place = nodePlace(deps, input);
     const startedAt = Date.now();
     const primary = await requirePrimary(deps, input);
-    const already = await streamingLag(deps, input, primary.timeline);
+    const { systemIdentifier } = input.expect;
+    const follower = { ...input, systemIdentifier, timeline: primary.timeline };
+    const already = await streamingLag(deps, follower);
     const done = already !== null;
     if (!done) await rebuild(deps, input, place);
-    const lagBytes = already ?? (await waitForStreaming(deps, input, primary.timeline));
+    const lagBytes = already ?? (await waitForStreaming(deps, follower));
     const kept = await directoryState(place.keptDataDir);
     return {
       outcome: done ? 'already-streaming' : 'rebuilt',
@@ -52,17 +48,6 @@ async function requirePrimary(deps: ActivityDeps, input: RebuildStandbyInput): P
   }
   if (!primary.inRecovery) return primary;
   throw stepFailure('PreconditionFailed', `${input.from} is in recovery: a standby is rebuilt from its primary`);
-}
-
-/** Bytes behind when it streams the right timeline from the right cluster, else null. */
-async function streamingLag(deps: ActivityDeps, input: RebuildStandbyInput, timeline: number): Promise<number | null> {
-  const seen = await readStreaming(deps, input.environment, input.node);
-  if (seen?.receiver !== 'streaming' || seen.receivedTimeline !== timeline) return null;
-  if (seen.systemIdentifier !== input.expect.systemIdentifier) return null;
-  const { lsn } = await readPrimaryPosition(deps, input.environment, input.from);
-  const written = parseLsn(lsn ?? '');
-  const replayed = parseLsn(seen.replayLsn ?? '');
-  return written === null || replayed === null ? null : Math.max(0, lsnDistanceBytes(replayed, written));
 }
 
 async function rebuild(deps: ActivityDeps, input: RebuildStandbyInput, place: NodePlace): Promise<void> {
@@ -105,7 +90,7 @@ async function replace(
   owner: Owner,
 ): Promise<void> {
   const slot = await slotNameFor(place.node, kept);
-  await makeSlot(deps, input, slot);
+  await makeSlot(deps, input.environment, input.from, slot);
   await cloneStandby(deps, input, place, slot, owner);
   faultPoint('rebuild-standby:cloned');
   await settleStandby(place.node, place.cloneDir, kept, owner);
@@ -113,28 +98,4 @@ async function replace(
   await renameDurably(place.cloneDir, place.dataDir);
   faultPoint('rebuild-standby:renamed');
   await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
-}
-
-async function makeSlot(deps: ActivityDeps, input: RebuildStandbyInput, slot: string): Promise<void> {
-  await connectNode(deps, input.environment, input.from, {}, (client) =>
-    client.query(
-      `select pg_create_physical_replication_slot($1, true)
-        where not exists (select 1 from pg_replication_slots where slot_name = $1)`,
-      [slot],
-    ),
-  );
-}
-
-async function waitForStreaming(deps: ActivityDeps, input: RebuildStandbyInput, timeline: number): Promise<number> {
-  const lag = await pollUntil(
-    async () => {
-      const bytes = await streamingLag(deps, input, timeline);
-      return bytes !== null && bytes < NEAR_BYTES ? bytes : null;
-    },
-    { timeoutMs: STREAMING_TIMEOUT_MS, everyMs: 50 },
-  );
-  if (lag !== null) return lag;
-  throw stepFailure('DatabaseUnavailable', `${input.node} runs but does not stream timeline ${String(timeline)}`, {
-    hint: `read its server log (primary_conninfo, pg_hba.conf of ${input.from}), then \`pgr retry\``,
-  });
 }

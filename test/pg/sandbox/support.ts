@@ -266,6 +266,7 @@ export function makeDeps(dir: string, archive: string, config: Config): Activity
     runtime: unused,
     routing: unused,
     poolers: unused,
+    pauseGuard: unused,
     snapshot: unused,
     log,
   };

@@ -11,7 +11,9 @@ import {
   weedIdentities,
   workerArgs,
 } from '../../../lab/commands.js';
+import { parseExtras } from '../../../lab/extras.js';
 import { labPaths } from '../../../lab/paths.js';
+import { pgbouncerIni } from '../../../lab/pooler.js';
 import { PORT_NAMES, type LabPorts } from '../../../lab/ports.js';
 import {
   archiveCommand,
@@ -30,7 +32,37 @@ const input: LabConfigInput = {
   binDir: '/pg/bin',
   appProgram: ['/usr/bin/node', '/app/dist/lab/app.js'],
   runAs: 'postgres',
+  extras: [],
 };
+
+describe('recovery.yaml of a lab with a proxy and a pooler', () => {
+  const extras = ['haproxy', 'pgbouncer'] as const;
+  const environmentIn = (text: string) => configSchema.parse(parse(text)).environments['lab'];
+
+  it('names the write VIP, the health of each node and the pooler', () => {
+    const environment = environmentIn(labConfigText({ ...input, extras }));
+    expect(environment?.routing).toMatchObject({ kind: 'haproxy', instances: [{ name: 'lb1' }] });
+    expect(environment?.routing.url).toContain(`127.0.0.1:${String(ports.haproxyWrite)}/`);
+    expect(environment?.nodes.map(({ health }) => health?.kind)).toEqual(['pgr', 'pgr']);
+    expect(environment?.poolers).toMatchObject([{ kind: 'pgbouncer', port: ports.pgbouncer }]);
+  });
+
+  it('is what a lab without becomes when they are asked for later, and nothing else changes in it', () => {
+    const text = labConfigText(input);
+    const later = withAddresses(text, { ...input, extras });
+    expect(environmentIn(later)).toEqual(environmentIn(labConfigText({ ...input, extras })));
+    expect(withAddresses(later, { ...input, extras })).toBe(later);
+  });
+
+  it('has a pooler that leads to the write VIP', () => {
+    expect(pgbouncerIni(paths, ports)).toContain(`shop = host=127.0.0.1 port=${String(ports.haproxyWrite)}`);
+  });
+
+  it('knows no other parts', () => {
+    expect(parseExtras('pgbouncer, haproxy')).toEqual(['haproxy', 'pgbouncer']);
+    expect(() => parseExtras('haproxy,varnish')).toThrow('there is no "varnish"');
+  });
+});
 
 describe('recovery.yaml of the lab', () => {
   it('is a valid config without a secret in it', () => {

@@ -92,6 +92,7 @@ describe('what the lab says', () => {
     write: { url: 'postgresql://shop:pw@h:1,h:2/shop?target_session_attrs=read-write' },
     workers: [{ role: 'all', pid: 4 }],
     writer: { pid: null },
+    extras: [{ name: 'healthDallas', address: '127.0.0.1:8009', pid: 5 }],
     tools: { temporal: 't', postgresBin: 'p', weed: 'w' },
   };
 

@@ -1,0 +1,112 @@
+/** All connections of a flip, opened before it touches anything: afterwards each act is one round trip. */
+import type pg from 'pg';
+
+import type { PauseGuard, PoolerSession, RoutingSession } from '../../lib/routing.js';
+import { isFailureOf, stepFailure } from '../../lib/failure.js';
+import { connectNode, type NodeConnectionOptions } from '../connection.js';
+import type { Flip } from './flip-context.js';
+import { allToTheEnd } from './wait-until.js';
+
+export type OpenNode = { client: pg.Client; close(): Promise<void> };
+/** Null for a node that does not answer. */
+export type OpenNodes = { from: OpenNode | null; to: OpenNode | null };
+/** `guard`: resumes the poolers when we cannot; null until a pause begins. */
+export type OpenRoutes = { routing: RoutingSession; poolers: PoolerSession[]; guard: PauseGuard | null };
+
+const CONNECT_TIMEOUT_MS = 3_000;
+const ROUTES_TIMEOUT_MS = 3_000;
+/** Any number that nobody else uses; the session that holds it on the candidate is the one attempt of a flip that may act. */
+const LOCK_KEY = 7_047_250_219;
+
+/** A session that stays open until `close`. Errors as connectNode. */
+async function openNode(flip: Flip, node: string, options: NodeConnectionOptions = {}): Promise<OpenNode> {
+  let ended: Promise<unknown> = Promise.resolve();
+  const client = await new Promise<{ client: pg.Client; done: () => void }>((resolve, reject) => {
+    const { deps, input } = flip;
+    const work = (opened: pg.Client): Promise<void> =>
+      new Promise((done) => {
+        resolve({ client: opened, done });
+      });
+    ended = connectNode(deps, input.environment, node, { connectTimeoutMs: CONNECT_TIMEOUT_MS, ...options }, work);
+    ended.catch(reject);
+  });
+  return {
+    client: client.client,
+    close: async () => {
+      client.done();
+      await ended.catch(() => undefined);
+    },
+  };
+}
+
+async function openIfThere(flip: Flip, node: string): Promise<OpenNode | null> {
+  try {
+    return await openNode(flip, node);
+  } catch (error) {
+    if (isFailureOf(error, 'DatabaseUnavailable')) return null;
+    throw error;
+  }
+}
+
+/**
+ * Sessions with both servers. The one with the candidate takes a lock that ends with it: a worker that was thought dead (SIGSTOP, a heartbeat that
+ * came too late) and its successor never act at the same time. Throws DatabaseUnavailable while another attempt holds it.
+ */
+export async function openNodes(flip: Flip): Promise<OpenNodes> {
+  const nodes: OpenNodes = { from: null, to: null };
+  try {
+    await allToTheEnd([
+      openIfThere(flip, flip.from.name).then((open) => (nodes.from = open)),
+      openIfThere(flip, flip.to.name).then((open) => (nodes.to = open)),
+    ]);
+    if (nodes.to !== null) await lock(nodes.to.client, flip.to.name);
+    return nodes;
+  } catch (error) {
+    await closeNodes(nodes);
+    throw error;
+  }
+}
+
+async function lock(client: pg.Client, node: string): Promise<void> {
+  const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [LOCK_KEY]);
+  if (rows[0]?.locked === true) return;
+  throw stepFailure(
+    'DatabaseUnavailable',
+    `another attempt of a flip is still at work (it holds the lock on ${node})`,
+    {
+      hint: 'it goes on by itself when that attempt ends; a frozen worker must be ended by hand',
+    },
+  );
+}
+
+export async function closeNodes(nodes: OpenNodes): Promise<void> {
+  await Promise.all([nodes.from?.close(), nodes.to?.close()]);
+}
+
+/** Routers and poolers; all of them must answer. Throws RoutingUnavailable. */
+export async function openRoutes(flip: Flip): Promise<OpenRoutes> {
+  const { deps, input } = flip;
+  const routing = await deps.routing(input.environment).open(ROUTES_TIMEOUT_MS);
+  const poolers: PoolerSession[] = [];
+  try {
+    const opened = await Promise.allSettled(
+      deps.poolers(input.environment).map((pooler) => pooler.open(ROUTES_TIMEOUT_MS)),
+    );
+    poolers.push(...opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])));
+    const failed = opened.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return { routing, poolers, guard: null };
+  } catch (error) {
+    await closeRoutes({ routing, poolers, guard: null });
+    throw error;
+  }
+}
+
+/** To be called when the poolers are resumed: it ends the guard. */
+export async function closeRoutes(routes: OpenRoutes): Promise<void> {
+  await Promise.allSettled([
+    routes.guard?.done(),
+    routes.routing.close(),
+    ...routes.poolers.map((pooler) => pooler.close()),
+  ]);
+}

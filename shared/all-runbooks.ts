@@ -1,0 +1,19 @@
+import { FLIP_DB } from './runbooks/flip-db.js';
+import { PITR } from './runbooks/pitr.js';
+import { PROMOTE } from './runbooks/promote.js';
+import { PRUNE_SNAPSHOTS } from './runbooks/prune-snapshots.js';
+import { REBUILD_STANDBY } from './runbooks/rebuild-standby.js';
+import { UNDO_REBUILD } from './runbooks/undo-rebuild.js';
+import { UNDO } from './runbooks/undo.js';
+import type { Runbook } from './runbook.js';
+
+/** Every runbook table: gates that a config may name, the view of a record, the docs. Workflows import their own table only. */
+export const ALL_RUNBOOKS: readonly Runbook[] = [
+  PITR,
+  PROMOTE,
+  UNDO,
+  FLIP_DB,
+  REBUILD_STANDBY,
+  UNDO_REBUILD,
+  PRUNE_SNAPSHOTS,
+];
