@@ -1,6 +1,6 @@
 /**
  * `npm run bench:pitr`: a recovery of about 1 GB of base and 60 segments of WAL, three ways on the same data and the same S3 server.
- * Options: --scale N (pgbench scale, 50 is about 1 GB), --segments N, --rounds N.
+ * Options: --scale N (pgbench scale, 50 is about 1 GB), --segments N, --rounds N, --ways abc.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -22,6 +22,7 @@ async function main(): Promise<void> {
       scale: { type: 'string', default: '50' },
       segments: { type: 'string', default: '60' },
       rounds: { type: 'string', default: '3' },
+      ways: { type: 'string', default: 'abc' },
     },
   });
   const say = (text: string): void => {
@@ -45,7 +46,7 @@ async function main(): Promise<void> {
     // One round to touch the memory and the disk for the first time; it counts for nobody.
     await measureByHand(bench);
     for (let round = 1; round <= Number(values.rounds); round += 1) {
-      for (const { name, measure } of ways) {
+      for (const { name, measure } of ways.filter((way) => values.ways.includes(way.name.charAt(1)))) {
         const measured = await measure(bench);
         results.get(name)?.push(measured);
         say(`round ${String(round)}: ${name} ${measured.totalSeconds.toFixed(2)} s`);
