@@ -10,7 +10,7 @@ import type { RestoreBaseResult } from '../shared/contracts/sandbox.js';
 import type { RunView, StepView } from '../shared/contracts/status.js';
 import { proveTarget, seconds, untilPaused, type Measured } from './measured.js';
 import { ended, runProgram, startProgram, watchPeakMemory, watchPeakMemoryOf } from './processes.js';
-import { BENCH_ENVIRONMENT, fileText, secretEnvironment, until, type Bench } from './setup.js';
+import { BENCH_ENVIRONMENT, fileText, isoTime, secretEnvironment, until, type Bench } from './setup.js';
 
 /** Temporal and the worker, started once for all rounds. */
 export type PgrServers = { worker: ChildProcess; close(): Promise<void> };
@@ -101,9 +101,4 @@ async function fetchedBytes(jobsDir: string): Promise<number> {
   return results
     .filter((text) => text.includes('fetchedBytes'))
     .reduce((sum, text) => sum + (JSON.parse(text) as RestoreBaseResult).fetchedBytes, 0);
-}
-
-/** `2026-11-21 01:02:03.456+00` as pgr wants it. */
-function isoTime(time: string): string {
-  return time.replace(' ', 'T').replace('+00', 'Z');
 }
