@@ -417,6 +417,17 @@ describe('a paused sandbox', () => {
     expect((await run.read({ ref })).state).toBe('paused');
   });
 
+  test('that was opened for writes is not started again', async () => {
+    const { ref, place } = sandbox('opened');
+    const plan = await planOf(world);
+    await restored(ref, plan);
+    await run.replay({ ref, plan });
+    await stopServer({ dataDir: place.dataDir });
+    await changeMarker(place, { state: 'tainted' });
+    await expect(run.replay({ ref, plan })).rejects.toMatchObject({ type: 'SandboxTainted' });
+    expect((await readPostmaster(place.dataDir)).state).toBe('stopped');
+  });
+
   test('that is being promoted is neither started nor discarded', async () => {
     const { ref, place } = sandbox('promoting');
     const plan = await planOf(world);
