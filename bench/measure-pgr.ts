@@ -10,7 +10,7 @@ import type { RestoreBaseResult } from '../shared/contracts/sandbox.js';
 import type { RunView, StepView } from '../shared/contracts/status.js';
 import { proveTarget, seconds, untilPaused, type Measured } from './measured.js';
 import { ended, runProgram, startProgram, watchPeakMemory, watchPeakMemoryOf } from './processes.js';
-import { BENCH_ENVIRONMENT, fileText, secretEnvironment, until, type Bench } from './setup.js';
+import { BENCH_ENVIRONMENT, fileText, isoTime, secretEnvironment, until, type Bench } from './setup.js';
 
 /** Temporal and the worker, started once for all rounds. */
 export type PgrServers = { worker: ChildProcess; close(): Promise<void> };
@@ -58,6 +58,7 @@ export async function measurePgr(bench: Bench, { worker }: PgrServers, say: (tex
       }),
     );
   const peaks = [watchPeakMemory(worker), watchPeakMemoryOf(['mover.cjs', configPath])];
+  const startedAt = Date.now();
   const started = performance.now();
   const { run } = (await pgr('pitr', BENCH_ENVIRONMENT, '--to', isoTime(bench.target.time))) as { run: string };
   await untilPaused(sandboxPort, worker, path.join(dir, 'worker.log'));
@@ -69,7 +70,7 @@ export async function measurePgr(bench: Bench, { worker }: PgrServers, say: (tex
     if (view.status !== 'completed') throw new Error(view.failure?.message ?? view.status);
   });
   const peakMemoryBytes = peaks.reduce((sum, peak) => sum + peak(), 0);
-  say(view.steps.map(stepText).join(', '));
+  say(view.steps.flatMap((step) => stepText(step, startedAt)).join(', '));
   await pgr('discard', run);
   await until('the sandbox to be gone', 60_000, async () => {
     const left = await readdir(path.join(dir, 'sandboxes'));
@@ -85,11 +86,14 @@ function secondsUntilEnd(view: RunView, id: string): number {
   return (Date.parse(end) - Date.parse(view.startedAt)) / 1000;
 }
 
-function stepText({ id, startedAt, endedAt }: StepView): string {
-  return `${id} ${((Date.parse(endedAt ?? '') - Date.parse(startedAt ?? '')) / 1000).toFixed(2)} s`;
+/** `restore-base 1.20–3.10`: when a step began and ended, in seconds after the command was given. */
+function stepText({ id, startedAt, endedAt }: StepView, sinceMs: number): string[] {
+  if (startedAt === null || endedAt === null) return [];
+  const [from, to] = [startedAt, endedAt].map((time) => ((Date.parse(time) - sinceMs) / 1000).toFixed(2));
+  return [`${id} ${String(from)}–${String(to)}`];
 }
 
-/** What the mover of the only run said it fetched; the directory is emptied for the next one. */
+/** What the mover of the only run said it fetched; its job is removed for the next one. */
 async function fetchedBytes(jobsDir: string): Promise<number> {
   const jobs = await readdir(jobsDir);
   const results = await Promise.all(jobs.map((job) => fileText(path.join(jobsDir, job, 'result.json'))));
@@ -97,9 +101,4 @@ async function fetchedBytes(jobsDir: string): Promise<number> {
   return results
     .filter((text) => text.includes('fetchedBytes'))
     .reduce((sum, text) => sum + (JSON.parse(text) as RestoreBaseResult).fetchedBytes, 0);
-}
-
-/** `2026-11-21 01:02:03.456+00` as pgr wants it. */
-function isoTime(time: string): string {
-  return time.replace(' ', 'T').replace('+00', 'Z');
 }

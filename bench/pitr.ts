@@ -1,10 +1,11 @@
 /**
- * `npm run bench:pitr`: a recovery of about 1 GB of base and 60 segments of WAL, three ways on the same data and the same S3 server.
- * Options: --scale N (pgbench scale, 50 is about 1 GB), --segments N, --rounds N.
+ * `npm run bench:pitr`: a recovery of about 1 GB of base and 60 segments of WAL, four ways on the same data and the same S3 server.
+ * Options: --scale N (pgbench scale, 50 is about 1 GB), --segments N, --rounds N, --ways abcd.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { measureBound } from './bound.js';
 import { measureByHand } from './by-hand.js';
 import type { Measured } from './measured.js';
 import { measurePgr, startPgrServers } from './measure-pgr.js';
@@ -22,12 +23,16 @@ async function main(): Promise<void> {
       scale: { type: 'string', default: '50' },
       segments: { type: 'string', default: '60' },
       rounds: { type: 'string', default: '3' },
+      ways: { type: 'string', default: 'abcd' },
     },
   });
   const say = (text: string): void => {
     console.error(`- ${text}`);
   };
-  const ways: Way[] = [{ name: '(b) by hand', measure: measureByHand }];
+  const ways: Way[] = [
+    { name: '(b) by hand', measure: measureByHand },
+    { name: '(d) bound', measure: measureBound },
+  ];
   if (await isInstalled('rclone')) ways.unshift({ name: '(a) plain script', measure: measurePlain });
   else say('rclone is missing: the plain script (a) is not measured');
   const distDir = path.dirname(path.dirname(path.resolve(process.argv[1] ?? '')));
@@ -43,9 +48,9 @@ async function main(): Promise<void> {
     ways.push({ name: '(c) pgr pitr', measure: () => measurePgr(bench, servers, say) });
     const results = new Map<string, Measured[]>(ways.map(({ name }) => [name, []]));
     // One round to touch the memory and the disk for the first time; it counts for nobody.
-    await measureByHand(bench);
+    await measureBound(bench);
     for (let round = 1; round <= Number(values.rounds); round += 1) {
-      for (const { name, measure } of ways) {
+      for (const { name, measure } of ways.filter((way) => values.ways.includes(way.name.charAt(1)))) {
         const measured = await measure(bench);
         results.get(name)?.push(measured);
         say(`round ${String(round)}: ${name} ${measured.totalSeconds.toFixed(2)} s`);
@@ -96,6 +101,7 @@ const RATIOS: [string, string, string][] = [
   ['(b) by hand', '(a) plain script', '<= 0.35'],
   ['(c) pgr pitr', '(a) plain script', '<= 0.35'],
   ['(c) pgr pitr', '(b) by hand', '<= 1.10'],
+  ['(c) pgr pitr', '(d) bound', 'none'],
 ];
 
 function mega(bytes: number): string {

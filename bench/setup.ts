@@ -344,3 +344,8 @@ function config(c: {
 export async function fileText(file: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => '');
 }
+
+/** `2026-11-21 01:02:03.456+00` as pgr wants it. */
+export function isoTime(time: string): string {
+  return time.replace(' ', 'T').replace('+00', 'Z');
+}

@@ -5,6 +5,7 @@
 import { closeSync, fchownSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 
+import { fetchStateFileOf } from '../lib/backup-store.js';
 import { stepFailure } from '../lib/failure.js';
 import type { BaseHeader } from './base-catalog.js';
 import type { Owner } from './chunk-files.js';
@@ -20,17 +21,12 @@ export type FetchState = {
   complete(): void;
 };
 
-/** The state file of a base directory. */
-function stateFileOf(baseDir: string): string {
-  return `${baseDir}.fetched`;
-}
-
 /**
  * Opens the state of `baseDir`, or starts one. Throws SandboxNotOurs when the directory has files but no state, or holds another base:
  * such files were not written by this fetch.
  */
 export async function openFetchState(baseDir: string, header: BaseHeader, owner: Owner): Promise<FetchState> {
-  const file = stateFileOf(baseDir);
+  const file = fetchStateFileOf(baseDir);
   const { sizes, sha256s, id } = header;
   const firstLine = Buffer.from(
     `${JSON.stringify({ api: 1, base: id, index: sha256s.index, chunks: sizes.chunks })}\n`,

@@ -28,8 +28,8 @@ export interface WalScratch {
   release(segments: readonly ArchiveSegment[]): void;
 }
 
-/** Enough to hide the round trip of an object store; each costs the memory of one segment. */
-const FETCHES_AT_ONCE = 6;
+/** Hides most of the round trip of an object store; each costs the memory of one segment, stored and unpacked. */
+const FETCHES_AT_ONCE = 3;
 /**
  * Files kept for a second look. Later segments are written over the oldest ones: memory that the page cache holds already takes 16 MiB in 3 ms,
  * new memory in 20 to 50 ms (measured).

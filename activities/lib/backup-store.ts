@@ -44,6 +44,11 @@ export type FetchSpec = {
   owner: { uid: number; gid: number } | null;
 };
 
+/** What the fetch of a base notes about its finished parts lies beside the base's directory. */
+export function fetchStateFileOf(baseDir: string): string {
+  return `${baseDir}.fetched`;
+}
+
 export type TakeBaseOptions = {
   id: string;
   kind: 'full' | 'incremental';

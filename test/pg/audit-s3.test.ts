@@ -3,7 +3,7 @@
  * Verified: 1 the same guarantees as in a directory (nothing overwritten, cut tails found); 2 a server that is down is "unavailable" and
  * retried, wrong credentials are "refused" and not retried, a missing bucket is never "no records".
  */
-import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, DeleteObjectCommand, ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3';
 
 import { createAppendRecord } from '../../activities/audit/append-record.js';
 import { createListRecords } from '../../activities/audit/list-records.js';
@@ -47,7 +47,14 @@ function chain(bodies = BODIES): RecordEntry[] {
   return entries;
 }
 
-function storeOf(change: { bucket?: string; secret?: string; endpoint?: string } = {}) {
+type Change = {
+  bucket?: string;
+  secret?: string;
+  endpoint?: string;
+  lock?: { mode: 'governance' | 'compliance'; days: number };
+};
+
+function storeOf(change: Change = {}) {
   const config = {
     kind: 's3' as const,
     endpoint: change.endpoint ?? s3.endpoint,
@@ -57,6 +64,7 @@ function storeOf(change: { bucket?: string; secret?: string; endpoint?: string }
     forcePathStyle: true,
     accessKeyId: 'env:ID',
     secretAccessKey: 'env:KEY',
+    ...(change.lock === undefined ? {} : { lock: change.lock }),
   };
   return createS3RecordStore(config, (reference) =>
     Promise.resolve(reference === 'env:ID' ? s3.accessKeyId : (change.secret ?? s3.secretAccessKey)),
@@ -114,4 +122,30 @@ test('a server that does not answer is unavailable, which is retried', async () 
     type: 'RecordUnavailable',
     nonRetryable: false,
   });
+});
+
+test('in a bucket with object lock every entry is retained: its versions cannot be deleted before their time', async () => {
+  const credentials = { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey };
+  const client = new S3Client({ endpoint: s3.endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
+  const bucket = 'locked';
+  try {
+    await client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
+    const store = storeOf({ bucket, lock: { mode: 'compliance', days: 1 } });
+    const append = createAppendRecord(store);
+    for (const entry of chain()) await append({ environment: 'lab', entry });
+    const [folder = ''] = await store.listFolders();
+    const listed = await client.send(
+      new ListObjectVersionsCommand({ Bucket: bucket, Prefix: `${prefix}records/${folder}/0` }),
+    );
+    const versions = listed.Versions ?? [];
+    expect(versions).toHaveLength(BODIES.length);
+    for (const { Key, VersionId } of versions) {
+      await expect(
+        client.send(new DeleteObjectCommand({ Bucket: bucket, Key: Key!, VersionId: VersionId! })),
+      ).rejects.toThrow();
+    }
+    expect((await createReadRecord(store)({ run: 'lab/change' })).outcome).toBe('found');
+  } finally {
+    client.destroy();
+  }
 });

@@ -180,14 +180,19 @@ export class TestLab {
     for (const lab of [...TestLab.#open]) await lab.destroy();
   }
 
-  async destroy(): Promise<void> {
-    TestLab.#open.delete(this);
+  /** Kills the workers that this test started. */
+  async stopWorkers(): Promise<void> {
     for (const worker of this.#workers) {
       if (worker.exitCode !== null || worker.signalCode !== null) continue;
       const gone = once(worker, 'exit');
       worker.kill('SIGKILL');
       await gone;
     }
+  }
+
+  async destroy(): Promise<void> {
+    TestLab.#open.delete(this);
+    await this.stopWorkers();
     await this.pgr(['lab', 'destroy', '--yes']);
     await rm(this.parent, { recursive: true, force: true });
   }

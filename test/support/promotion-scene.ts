@@ -291,7 +291,8 @@ async function makeSandbox(scene: Scene, baseDir: string, name: string, socketDi
     port,
     socketDir,
     planHash: plan.hash,
-    startedInBoot: await readBootId(),
+    boot: await readBootId(),
+    started: true,
     combined: null,
   });
   return { ref, plan, stopSandbox: () => sandbox.stop() };

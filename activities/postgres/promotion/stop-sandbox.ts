@@ -57,7 +57,7 @@ async function requireStoppedByUs(marker: SandboxMarker, sandbox: SandboxPlace):
 }
 
 async function requireSameBoot(marker: SandboxMarker, sandbox: SandboxPlace): Promise<void> {
-  if (marker.startedInBoot === null || marker.startedInBoot === (await readBootId())) return;
+  if (marker.boot === (await readBootId())) return;
   throw stepFailure(
     'PreconditionFailed',
     `the machine was rebooted before the data of ${sandbox.dir} reached the disk`,

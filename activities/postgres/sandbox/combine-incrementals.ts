@@ -3,23 +3,24 @@
  * nobody has touched the result. Writes only inside the sandbox. On a retry: a finished data directory is reported, a half-made one is
  * made again.
  */
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { CombineIncrementalsResult, SandboxStepInput } from '../../../shared/contracts/sandbox.js';
 import { jobIdFor } from '../../../shared/ids.js';
+import { readBootId } from '../../lib/boot-id.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { jobFailure, runJobOrFail } from '../../lib/exec-job.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import type { JobSpec } from '../../lib/job-runner.js';
 import { requireControlData } from '../control-data.js';
-import { ownerOf, pathExists, renameDurably, replaceFile, runAsOwner } from '../data-directory.js';
+import { ownerOf, pathExists, replaceFileUnflushed, runAsOwner } from '../data-directory.js';
 import { combineArgs, verifyBackupArgs } from './commands.js';
 import { chooseCopyMethod } from './copy-method.js';
 import { COMBINE_SCRIPT } from './files.js';
 import { refuseNearData, requireSelfContained } from './guard.js';
-import { changeMarker, refuseUnlessThrowaway, requireMarker, type SandboxMarker } from './marker.js';
+import { changeMarker, refuseUnlessThrowaway, requireMarker, tainted, type SandboxMarker } from './marker.js';
 import { baseDirOf, placeOf, type SandboxPlace } from './place.js';
 
 export const FAULT_COMBINED_BEFORE_RENAME = 'combined-before-rename';
@@ -34,6 +35,7 @@ export function createCombineIncrementals(deps: Deps) {
     const place = placeOf(deps.config, ref);
     const marker = await requireMarker(place);
     refuseUnlessThrowaway(place, marker);
+    if (marker.boot !== (await readBootId())) throw tainted(place, 'the host restarted before its data were on disk');
     await refuseNearData(deps.config, place.dataDir);
     const combined = (await madeAlready(place, marker)) ?? (await makeData(deps, place, plan));
     await removeBases(place, plan.baseChain.length);
@@ -60,7 +62,7 @@ async function makeData(deps: Deps, place: SandboxPlace, plan: SandboxStepInput[
   await chmod(made, 0o700);
   await changeMarker(place, { combined });
   faultPoint(FAULT_COMBINED_BEFORE_RENAME);
-  await renameDurably(made, place.dataDir);
+  await rename(made, place.dataDir); // not flushed, like everything of a sandbox
   faultPoint(FAULT_COMBINED_AFTER_RENAME);
   return combined;
 }
@@ -80,7 +82,7 @@ async function combineChain(
   const outputDir = `${place.dataDir}.tmp`;
   const method = await chooseCopyMethod(place.dir, plan.postgresMajor);
   const baseDirs = plan.baseChain.map((_, index) => baseDirOf(place, index));
-  await replaceFile(place.combineScript, COMBINE_SCRIPT, owner);
+  await replaceFileUnflushed(place.combineScript, COMBINE_SCRIPT, owner);
   const program = path.join(place.binDir, 'pg_combinebackup');
   const combine: JobSpec = {
     id: jobIdFor(place.ref.runId, 'combine-incrementals'),

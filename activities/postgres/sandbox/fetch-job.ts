@@ -7,7 +7,7 @@ import type { FetchSpec } from '../../lib/backup-store.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { programEnvironment } from '../../lib/exec-secrets.js';
 import type { JobSpec } from '../../lib/job-runner.js';
-import { ownerOf, pathExists, replaceFile } from '../data-directory.js';
+import { ownerOf, pathExists, replaceFileUnflushed } from '../data-directory.js';
 import { baseDirOf, type SandboxPlace } from './place.js';
 
 export function fetchJobId(place: SandboxPlace): string {
@@ -38,7 +38,7 @@ export async function prepareFetchJob(
     },
     owner: process.getuid?.() === 0 ? owner : null,
   };
-  await replaceFile(place.fetchSpec, `${JSON.stringify(spec, null, 2)}\n`, owner);
+  await replaceFileUnflushed(place.fetchSpec, `${JSON.stringify(spec, null, 2)}\n`, owner);
   const store = await deps.store(place.ref.environment);
   return {
     id: fetchJobId(place),

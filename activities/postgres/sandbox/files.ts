@@ -12,7 +12,7 @@ export type RestoreScript = {
 };
 
 /**
- * The restore_command of a sandbox: links segments out of the spool, starts no program for a segment that is there.
+ * The restore_command of a sandbox: links segments out of the spool. A segment that is there costs one `ln`; no subshell is started.
  * Exit codes as PostgreSQL reads them (docs, "Recovering Using a Continuous Archive Backup"): 1 means "the archive has no such file", more
  * than 125 ends recovery with an error. So a wanted segment that is late is waited for and never reported as the end of the archive.
  * A name outside the wanted range is refused at once: promotion looks for such names.
@@ -24,15 +24,14 @@ export function restoreScriptText(input: RestoreScript): string {
 # Generated. Arguments: name of the file, path where the server wants it.
 spool=${shellQuoted(input.spoolDir)}
 complete=${shellQuoted(input.completeFile)}
-number() { echo "$((0x\${1#????????}))"; }
 case $1 in
 *.history)
   # The history of our own timeline is needed from the start; others tell a promotion which timeline ids are taken.
   [ "$1" = ${hex}.history ] && [ ${String(timeline)} -gt 1 ] || { [ -f "$spool/$1" ] && exec cp "$spool/$1" "$2"; exit 1; }
   ;;
 ????????????????????????)
-  wanted=$(number "$1")
-  [ "$wanted" -ge "$(number ${fetch.firstSegment})" ] && [ "$wanted" -le "$(number ${fetch.lastSegment})" ] || exit 1
+  wanted=$((0x\${1#????????}))
+  [ "$wanted" -ge $((0x${fetch.firstSegment.slice(8)})) ] && [ "$wanted" -le $((0x${fetch.lastSegment.slice(8)})) ] || exit 1
   ;;
 *) exit 1 ;;
 esac

@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 import type { SandboxRef, SandboxState } from '../../../shared/contracts/sandbox.js';
 import { stepFailure } from '../../lib/failure.js';
-import { ownerOf, readTextIfThere, replaceFile } from '../data-directory.js';
+import { ownerOf, readTextIfThere, replaceFile, replaceFileUnflushed } from '../data-directory.js';
 import type { SandboxPlace } from './place.js';
 
 const markerSchema = z.object({
@@ -32,8 +32,10 @@ const markerSchema = z.object({
   port: z.int(),
   socketDir: z.string(),
   planHash: z.string(),
-  /** Boot of the host in which the server was started with fsync=off; null before the first start. */
-  startedInBoot: z.string().nullable(),
+  /** Boot of the host in which the files were brought. Nothing of them is flushed before a promotion, so in another boot they may be holes. */
+  boot: z.string(),
+  /** The server ran at least once. */
+  started: z.boolean(),
   /** How the data came together, and what proved it. */
   combined: z
     .object({
@@ -92,19 +94,30 @@ export function notOurs(place: SandboxPlace, marker: SandboxMarker): Error {
   return stepFailure('SandboxNotOurs', `${place.dir} belongs to run ${marker.run} (${marker.runId})`);
 }
 
-/** Replaces the marker. */
+/** Replaces the marker, durably. */
 export async function writeMarker(place: SandboxPlace, marker: SandboxMarker): Promise<SandboxMarker> {
-  await replaceFile(place.markerFile, `${JSON.stringify(marker, null, 2)}\n`, await ownerOf(place.dir));
+  await replaceFile(place.markerFile, textOf(marker), await ownerOf(place.dir));
   return marker;
 }
 
-/** Changes some fields of our marker (read again, so that nothing older comes back) and returns the new one. */
+/**
+ * Changes some fields of our marker (read again, so that nothing older comes back) and returns the new one. What only says how far the work is
+ * is not flushed: a host that crashed starts another boot, and then `boot` decides.
+ */
 export async function changeMarker(
   place: SandboxPlace,
-  change: Partial<Pick<SandboxMarker, 'state' | 'port' | 'startedInBoot' | 'combined'>>,
+  change: Partial<Pick<SandboxMarker, 'state' | 'port' | 'boot' | 'started' | 'combined'>>,
 ): Promise<SandboxMarker> {
-  const marker = await requireMarker(place);
-  return writeMarker(place, { ...marker, ...change });
+  const marker = { ...(await requireMarker(place)), ...change };
+  if (change.state === 'tainted' || change.state === 'discarded' || change.boot !== undefined) {
+    return writeMarker(place, marker);
+  }
+  await replaceFileUnflushed(place.markerFile, textOf(marker), await ownerOf(place.dir));
+  return marker;
+}
+
+function textOf(marker: SandboxMarker): string {
+  return `${JSON.stringify(marker, null, 2)}\n`;
 }
 
 /** Refuses to work on a sandbox that is on its way into production or was opened for writes. */

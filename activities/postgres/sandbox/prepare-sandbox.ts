@@ -6,6 +6,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 
 import type { PrepareSandboxInput, PrepareSandboxResult } from '../../../shared/contracts/sandbox.js';
 import type { ActivityDeps } from '../../lib/deps.js';
+import { readBootId } from '../../lib/boot-id.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { giveTo, namesIn, replaceFile, syncDirectory, type Owner } from '../data-directory.js';
@@ -29,7 +30,7 @@ export function createPrepareSandbox(deps: Pick<ActivityDeps, 'config'>) {
     const owner = await sandboxOwner(place);
     await makeDirectories(place, owner);
     const port = await portFor(place, known);
-    const marker = known ?? newMarker(place, plan, port);
+    const marker = known ?? (await newMarker(place, plan, port));
     await replaceFile(place.planFile, `${JSON.stringify(plan)}\n`, owner);
     faultPoint(FAULT_SANDBOX_MADE_BEFORE_MARKER);
     await writeMarker(place, { ...marker, port });
@@ -65,7 +66,8 @@ async function makeDirectories(place: SandboxPlace, owner: Owner): Promise<void>
   await syncDirectory(place.root);
 }
 
-function newMarker(place: SandboxPlace, plan: PrepareSandboxInput['plan'], port: number): SandboxMarker {
+async function newMarker(place: SandboxPlace, plan: PrepareSandboxInput['plan'], port: number): Promise<SandboxMarker> {
+  const boot = await readBootId();
   const { environment, run, runId, sandbox } = place.ref;
   return {
     api: 1,
@@ -79,7 +81,8 @@ function newMarker(place: SandboxPlace, plan: PrepareSandboxInput['plan'], port:
     port,
     socketDir: socketDirFor(place.dir, runId),
     planHash: plan.hash,
-    startedInBoot: null,
+    boot,
+    started: false,
     combined: null,
   };
 }

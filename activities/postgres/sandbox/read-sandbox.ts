@@ -61,6 +61,6 @@ async function stateOf(
   if (sight.kind === 'not-in-recovery') await changeMarker(place, { state: 'tainted' });
   if (sight.kind === 'not-in-recovery' || marker.state === 'tainted') return 'tainted';
   if (sight.kind === 'paused') return marker.state === 'paused' ? 'paused' : 'replaying';
-  if (sight.kind === 'stopped') return marker.startedInBoot === null ? marker.state : 'stopped';
+  if (sight.kind === 'stopped') return marker.started ? 'stopped' : marker.state;
   return 'replaying';
 }

@@ -12,7 +12,7 @@ import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { createProgressReporter } from '../../lib/heartbeat.js';
 import type { JobProgress } from '../../lib/job-runner.js';
-import { ownerOf, pathExists, replaceFile } from '../data-directory.js';
+import { ownerOf, pathExists, replaceFileUnflushed } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
 import { prepareFetchJob } from './fetch-job.js';
 import { changeMarker, refuseUnlessThrowaway, requireMarker, type SandboxMarker } from './marker.js';
@@ -74,7 +74,7 @@ async function followReplay(deps: Deps, replay: Replay): Promise<Reached> {
 
 /** From here on a segment that is not in the spool is missing for good; the waiting script then ends recovery instead of waiting. */
 async function markWalComplete(place: SandboxPlace): Promise<void> {
-  await replaceFile(place.walComplete, '', await ownerOf(place.dir));
+  await replaceFileUnflushed(place.walComplete, '', await ownerOf(place.dir));
 }
 
 function progressOf(plan: RecoveryPlan, sight: ReplaySight): JobProgress | null {

@@ -2,19 +2,21 @@
  * Starts the transfer of base and WAL and returns when the bases are there; the WAL goes on coming by itself.
  * On a retry: the transfer that runs is attached to, one that ended is read, one that died goes on where it was.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { RestoreBaseResult, SandboxStepInput } from '../../../shared/contracts/sandbox.js';
+import { fetchStateFileOf } from '../../lib/backup-store.js';
+import { readBootId } from '../../lib/boot-id.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { runJobOrFail } from '../../lib/exec-job.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import type { JobResult } from '../../lib/job-runner.js';
-import { pathExists } from '../data-directory.js';
-import { baseDoneFile, prepareFetchJob } from './fetch-job.js';
+import { namesIn, pathExists } from '../data-directory.js';
+import { baseDoneFile, fetchJobId, prepareFetchJob } from './fetch-job.js';
 import { refuseNearData } from './guard.js';
-import { changeMarker, refuseUnlessThrowaway, requireMarker } from './marker.js';
-import { placeOf } from './place.js';
+import { changeMarker, refuseUnlessThrowaway, requireMarker, tainted } from './marker.js';
+import { baseDirOf, placeOf, type SandboxPlace } from './place.js';
 
 const FAULT_TRANSFER_RUNNING = 'restore-base:transferring';
 
@@ -22,8 +24,10 @@ const FAULT_TRANSFER_RUNNING = 'restore-base:transferring';
 export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | 'store' | 'program'>) {
   return async function restoreBase({ ref, plan }: SandboxStepInput): Promise<RestoreBaseResult> {
     const place = placeOf(deps.config, ref);
-    refuseUnlessThrowaway(place, await requireMarker(place));
+    const before = await requireMarker(place);
+    refuseUnlessThrowaway(place, before);
     await refuseNearData(deps.config, place.dir);
+    if (before.boot !== (await readBootId())) await startOver(deps, place, plan);
     const job = await prepareFetchJob(deps, place, plan);
     const doneFile = baseDoneFile(deps.jobs.directory(job.id));
     const result = await runJobOrFail(deps.jobs, job, {
@@ -40,6 +44,29 @@ export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | '
       result.running ? await runningNumbers(deps.jobs.directory(job.id)) : result.output,
     );
   };
+}
+
+/**
+ * The host went down since: what had been fetched was not flushed, so files may be holes, and the notes of what is finished may be newer than
+ * the data. All of it is fetched again.
+ */
+async function startOver(
+  deps: Pick<ActivityDeps, 'jobs'>,
+  place: SandboxPlace,
+  { baseChain }: SandboxStepInput['plan'],
+): Promise<void> {
+  if (await pathExists(place.dataDir)) throw tainted(place, 'the host restarted before its data were on disk');
+  const job = fetchJobId(place);
+  await deps.jobs.end(job);
+  await rm(baseDoneFile(deps.jobs.directory(job)), { force: true });
+  for (const [index] of baseChain.entries()) {
+    const dir = baseDirOf(place, index);
+    await rm(dir, { recursive: true, force: true });
+    await rm(fetchStateFileOf(dir), { force: true });
+  }
+  for (const name of (await namesIn(place.walDir)) ?? []) await rm(path.join(place.walDir, name), { force: true });
+  await rm(place.walComplete, { force: true });
+  await changeMarker(place, { state: 'prepared', boot: await readBootId() });
 }
 
 /** Numbers of the job where it left some, else those of the plan. */

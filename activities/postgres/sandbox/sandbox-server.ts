@@ -11,7 +11,7 @@ import { readBootId } from '../../lib/boot-id.js';
 import { runProgram } from '../../lib/exec.js';
 import { stepFailure } from '../../lib/failure.js';
 import { CLEAN_STATES, requireControlData } from '../control-data.js';
-import { ownerOf, pathExists, replaceFile, runAsOwner, type Owner } from '../data-directory.js';
+import { ownerOf, pathExists, replaceFileUnflushed, runAsOwner, type Owner } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
 import { startServer } from '../server.js';
 import { settingOfFilesArgs } from './commands.js';
@@ -42,8 +42,10 @@ export async function startSandbox(config: Config, place: SandboxPlace, plan: Re
     throw stepFailure('PortTaken', `port ${String(marker.port)} of the sandbox is in use by another program`);
   }
   // recovery.signal first: from the marker on, a data directory without it counts as one that somebody promoted.
-  await replaceFile(path.join(place.dataDir, RECOVERY_SIGNAL), '', owner);
-  const started = await changeMarker(place, { state: 'replaying', startedInBoot: await readBootId() });
+  await replaceFileUnflushed(path.join(place.dataDir, RECOVERY_SIGNAL), '', owner);
+  const boot = await readBootId();
+  const restarted = marker.boot === boot ? {} : { boot };
+  const started = await changeMarker(place, { state: 'replaying', started: true, ...restarted });
   await startServer({
     binDir: place.binDir,
     dataDir: place.dataDir,
@@ -89,22 +91,21 @@ async function requireStartable(place: SandboxPlace, marker: SandboxMarker, plan
   if (control.timeline > plan.timeline) {
     throw tainted(place, `it is on timeline ${String(control.timeline)}, so somebody promoted it`);
   }
-  if (marker.startedInBoot === null) return;
-  if (!(await pathExists(path.join(place.dataDir, RECOVERY_SIGNAL)))) {
+  if (marker.started && !(await pathExists(path.join(place.dataDir, RECOVERY_SIGNAL)))) {
     throw tainted(place, 'recovery.signal is gone, so somebody promoted it');
   }
-  if (marker.startedInBoot !== (await readBootId()) && !CLEAN_STATES.includes(control.state)) {
-    throw tainted(place, `the host restarted while its server ran without fsync (state "${control.state}")`);
+  if (marker.boot !== (await readBootId()) && !(marker.started && CLEAN_STATES.includes(control.state))) {
+    throw tainted(place, `the host restarted while its data were not on disk yet (state "${control.state}")`);
   }
 }
 
 async function writeGeneratedFiles(place: SandboxPlace, plan: RecoveryPlan, owner: Owner): Promise<void> {
   const hasPassword = place.environment.postgres.password !== undefined;
   const script = restoreScriptText({ spoolDir: place.walDir, completeFile: place.walComplete, plan });
-  await replaceFile(place.configFile, CONFIG_TEXT, owner);
-  await replaceFile(place.hbaFile, hbaText(hasPassword), owner);
-  await replaceFile(place.identFile, IDENT_TEXT, owner);
-  await replaceFile(place.restoreScript, script, owner);
+  await replaceFileUnflushed(place.configFile, CONFIG_TEXT, owner);
+  await replaceFileUnflushed(place.hbaFile, hbaText(hasPassword), owner);
+  await replaceFileUnflushed(place.identFile, IDENT_TEXT, owner);
+  await replaceFileUnflushed(place.restoreScript, script, owner);
   await chmod(place.restoreScript, 0o700);
 }
 

@@ -4,6 +4,7 @@
  */
 import { shortRunId } from '../../../shared/ids.js';
 import { rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import path from 'node:path';
 
 import { createCheckEnvironment } from '../../../activities/postgres/check-environment.js';
@@ -211,6 +212,24 @@ test('a primary whose data directory is gone is replaced, and the undo says that
   await expect(scene.dallas.query('select count(*)::int n from orders')).resolves.toEqual([{ n: 1010 }]);
   await promotion.createFenceNode(deps)(step);
   await expect(promotion.createReturnOldData(deps)(step)).rejects.toMatchObject({ type: 'SafetyCopyMissing' });
+});
+
+test('an old primary is not fenced while something still answers at its address', async () => {
+  const scene = await makeScene({ standby: false });
+  const { deps, dallas } = scene;
+  const step = scene.step('dallas', RUN);
+  await promotion.createFenceNode(deps)(step);
+  const stranger = createServer();
+  await new Promise<void>((resolve) => stranger.listen(dallas.port, '127.0.0.1', resolve));
+  try {
+    await expect(promotion.createFenceNode(deps)(step)).rejects.toMatchObject({
+      type: 'FenceFailed',
+      message: expect.stringContaining('still answers') as string,
+    });
+  } finally {
+    await new Promise((resolve) => stranger.close(resolve));
+  }
+  await expect(promotion.createFenceNode(deps)(step)).resolves.toMatchObject({ outcome: 'already-stopped' });
 });
 
 test('a sandbox whose server ended by itself is not promoted', async () => {

@@ -16,7 +16,7 @@ import {
   createVerifySandbox,
 } from '../../../activities/postgres/sandbox/index.js';
 import { changeMarker, requireMarker } from '../../../activities/postgres/sandbox/marker.js';
-import { placeOf, type SandboxPlace } from '../../../activities/postgres/sandbox/place.js';
+import { baseDirOf, placeOf, type SandboxPlace } from '../../../activities/postgres/sandbox/place.js';
 import { connectSandbox } from '../../../activities/postgres/sandbox/session.js';
 import { readPostmaster } from '../../../activities/postgres/postmaster.js';
 import { stopServer } from '../../../activities/postgres/server.js';
@@ -385,11 +385,26 @@ describe('a paused sandbox', () => {
     await restored(ref, plan);
     await run.replay({ ref, plan });
     await stopServer({ dataDir: place.dataDir, mode: 'immediate' });
-    await changeMarker(place, { startedInBoot: 'an earlier boot' });
+    await changeMarker(place, { boot: 'an earlier boot' });
     await expect(run.replay({ ref, plan })).rejects.toMatchObject({
       type: 'SandboxTainted',
       message: expect.stringContaining('the host restarted') as unknown,
     });
+  });
+
+  test('whose base was fetched before the host restarted has it fetched again: nothing of it was flushed', async () => {
+    const { ref, place } = sandbox('rebooted-restored');
+    const plan = await planOf(world);
+    await run.prepare({ ref, plan });
+    await run.restore({ ref, plan });
+    const hole = path.join(baseDirOf(place, 0), 'PG_VERSION');
+    await writeFile(hole, '');
+    await changeMarker(place, { boot: 'an earlier boot' });
+    await expect(run.combine({ ref, plan })).rejects.toMatchObject({ type: 'SandboxTainted' });
+    await run.restore({ ref, plan });
+    expect(await readFile(hole, 'utf8')).not.toBe('');
+    await run.combine({ ref, plan });
+    expect((await run.replay({ ref, plan })).replayLsn).not.toBeNull();
   });
 
   test('that was stopped cleanly before the host restarted comes back', async () => {
@@ -398,8 +413,19 @@ describe('a paused sandbox', () => {
     await restored(ref, plan);
     await run.replay({ ref, plan });
     await stopServer({ dataDir: place.dataDir });
-    await changeMarker(place, { startedInBoot: 'an earlier boot' });
+    await changeMarker(place, { boot: 'an earlier boot' });
     expect((await run.read({ ref })).state).toBe('paused');
+  });
+
+  test('that was opened for writes is not started again', async () => {
+    const { ref, place } = sandbox('opened');
+    const plan = await planOf(world);
+    await restored(ref, plan);
+    await run.replay({ ref, plan });
+    await stopServer({ dataDir: place.dataDir });
+    await changeMarker(place, { state: 'tainted' });
+    await expect(run.replay({ ref, plan })).rejects.toMatchObject({ type: 'SandboxTainted' });
+    expect((await readPostmaster(place.dataDir)).state).toBe('stopped');
   });
 
   test('that is being promoted is neither started nor discarded', async () => {
