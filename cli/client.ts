@@ -13,6 +13,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Config } from '../config/schema.js';
 import type { RunView } from '../shared/contracts/status.js';
@@ -40,6 +41,9 @@ const CALL_MS = 10_000;
 const QUERY_MS = 8_000;
 /** An update may check a signature and writes the record before it answers. */
 const UPDATE_MS = 45_000;
+/** A run that has ended is closed within milliseconds; notices on their way hold it up for longer. */
+const CLOSING_MS = 5_000;
+const CLOSING_LOOK_MS = 50;
 
 export type Connected = { connection: Connection; client: Client; address: string; namespace: string };
 
@@ -167,12 +171,25 @@ async function readOutcome(result: () => Promise<unknown>): Promise<RunOutcome> 
   }
 }
 
+/** A run says how it ended a moment before Temporal closes it; whoever starts the next one then is not turned away. */
 async function startRun(
-  { client }: Connected,
+  connected: Connected,
   self: RunClient,
   request: StartRequest,
   within: Within,
 ): Promise<StartedRun> {
+  const deadline = Date.now() + CLOSING_MS;
+  for (;;) {
+    const started = await tryStart(connected, request, within);
+    if (started !== null) return started;
+    const holder = await self.status(request.id).catch(() => null);
+    if (holder === null || holder.endedAt === null || Date.now() > deadline) throw busy(holder, request);
+    await sleep(CLOSING_LOOK_MS);
+  }
+}
+
+/** Null when another run has the id. */
+async function tryStart({ client }: Connected, request: StartRequest, within: Within): Promise<StartedRun | null> {
   try {
     const handle = await within(CALL_MS, () =>
       client.workflow.start(request.workflow, {
@@ -189,13 +206,12 @@ async function startRun(
     );
     return { run: handle.workflowId, runId: handle.firstExecutionRunId };
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) throw await busy(self, request);
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
     throw error;
   }
 }
 
-async function busy(self: RunClient, { id, environment }: StartRequest): Promise<PgrFailure> {
-  const holder = await self.status(id).catch(() => null);
+function busy(holder: RunView | null, { id, environment }: StartRequest): PgrFailure {
   const step = holder?.steps.find(({ status }) => status === 'running' || status === 'waiting' || status === 'failed');
   const who = holder === null ? '' : ` (${holder.runbook}, ${holder.status}, asked for by ${holder.requestedBy})`;
   const where = step === undefined ? '' : ` at step ${step.id}`;

@@ -32,11 +32,16 @@ export type HealthPath = '/primary' | '/replica' | '/health';
 
 /** Three questions fit into it, so one that is late does no harm; a router must not wait longer for the truth about a server that hangs. */
 const STALE_AFTER_MS = 300;
+/**
+ * A flip also fences at the routers, so a look at a small local file that is late on a busy machine must not cut the sessions of a healthy primary; one
+ * that does not come at all is not "there is none".
+ */
+const FENCE_STALE_AFTER_MS = 1_000;
 
 /** The node as it is now. What is older than {@link STALE_AFTER_MS} is not known any more, and unknown never counts as good. */
 export function healthOf(server: ServerState, fence: FenceWatchState, now: number): Health {
   const fenceAge = now - fence.readAt;
-  const fenced = fence.fenced || fenceAge > STALE_AFTER_MS;
+  const fenced = fence.fenced || fenceAge > FENCE_STALE_AFTER_MS;
   const fenceWhy = fence.fenced ? fence.why : fenced ? 'the fence marker could not be read in time' : null;
   if (server.kind === 'down') return down(server.why, null, fenced);
   const ageMs = Math.max(0, Math.round(now - server.askedAt));
