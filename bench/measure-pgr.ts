@@ -71,13 +71,14 @@ export async function measurePgr(bench: Bench, { worker }: PgrServers, say: (tex
   });
   const peakMemoryBytes = peaks.reduce((sum, peak) => sum + peak(), 0);
   say(view.steps.flatMap((step) => stepText(step, startedAt)).join(', '));
+  const bytes = await fetchedBytes(path.join(dir, 'state', 'jobs'));
   await pgr('discard', run);
   await until('the sandbox to be gone', 60_000, async () => {
     const left = await readdir(path.join(dir, 'sandboxes'));
     if (left.length > 0) throw new Error(left.join(', '));
   });
+  await rm(path.join(dir, 'state', 'jobs'), { recursive: true, force: true });
   const restoreSeconds = secondsUntilEnd(view, 'restore-base');
-  const bytes = await fetchedBytes(path.join(dir, 'state', 'jobs'));
   return { restoreSeconds, replaySeconds: totalSeconds - restoreSeconds, totalSeconds, bytes, peakMemoryBytes };
 }
 
@@ -93,11 +94,10 @@ function stepText({ id, startedAt, endedAt }: StepView, sinceMs: number): string
   return [`${id} ${String(from)}–${String(to)}`];
 }
 
-/** What the mover of the only run said it fetched; its job is removed for the next one. */
+/** What the mover of the only run said it fetched. */
 async function fetchedBytes(jobsDir: string): Promise<number> {
   const jobs = await readdir(jobsDir);
   const results = await Promise.all(jobs.map((job) => fileText(path.join(jobsDir, job, 'result.json'))));
-  await rm(jobsDir, { recursive: true, force: true });
   return results
     .filter((text) => text.includes('fetchedBytes'))
     .reduce((sum, text) => sum + (JSON.parse(text) as RestoreBaseResult).fetchedBytes, 0);

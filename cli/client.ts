@@ -130,10 +130,13 @@ export function createRunClient(connected: Connected, ui: string | null): RunCli
       }
     },
     outcome: async (run, runId) => {
-      const description = await orUnknown(within(CALL_MS, () => handle(run, runId).describe()));
-      if (description === null) return null;
-      if (description.closeTime === undefined) return { state: 'open' };
-      return readOutcome(() => within<unknown>(CALL_MS, () => handle(run, runId).result()));
+      const isOpen = async (): Promise<boolean | null> => {
+        const description = await orUnknown(within(CALL_MS, () => handle(run, runId).describe()));
+        return description === null ? null : description.closeTime === undefined;
+      };
+      const open = await untilClosed(self, { run, ...(runId === undefined ? {} : { runId }) }, isOpen);
+      if (open === null) return null;
+      return open ? { state: 'open' } : readOutcome(() => within<unknown>(CALL_MS, () => handle(run, runId).result()));
     },
     hasWorker: (queue) => within(CALL_MS, () => hasPollers(connected, queue)),
     uiLink: (run, runId) =>
@@ -171,21 +174,38 @@ async function readOutcome(result: () => Promise<unknown>): Promise<RunOutcome> 
   }
 }
 
-/** A run says how it ended a moment before Temporal closes it; whoever starts the next one then is not turned away. */
+/**
+ * A run says how it ended a moment before Temporal closes it. Whoever asks for its result or starts the next one in that moment waits for it: looks
+ * again while `isOpen` and the run itself says that it has ended.
+ */
+async function untilClosed<T>(
+  self: RunClient,
+  { run, runId }: { run: string; runId?: string },
+  isOpen: () => Promise<T>,
+): Promise<T> {
+  const deadline = Date.now() + CLOSING_MS;
+  for (;;) {
+    const open = await isOpen();
+    if (open !== true || Date.now() > deadline) return open;
+    const view = await self.status(run, runId).catch(() => null);
+    if (view === null || view.endedAt === null) return open;
+    await sleep(CLOSING_LOOK_MS);
+  }
+}
+
 async function startRun(
   connected: Connected,
   self: RunClient,
   request: StartRequest,
   within: Within,
 ): Promise<StartedRun> {
-  const deadline = Date.now() + CLOSING_MS;
-  for (;;) {
-    const started = await tryStart(connected, request, within);
-    if (started !== null) return started;
-    const holder = await self.status(request.id).catch(() => null);
-    if (holder === null || holder.endedAt === null || Date.now() > deadline) throw busy(holder, request);
-    await sleep(CLOSING_LOOK_MS);
-  }
+  const started = await untilClosed(
+    self,
+    { run: request.id },
+    async () => (await tryStart(connected, request, within)) ?? true,
+  );
+  if (started !== true) return started;
+  throw busy(await self.status(request.id).catch(() => null), request);
 }
 
 /** Null when another run has the id. */

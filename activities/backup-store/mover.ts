@@ -25,7 +25,7 @@ const WAL_LANES = 2;
 const WAL_LANES_AFTER_MS = 5_000;
 
 /** Memory for data under way. With the rest of the process this stays well below 250 MB. */
-const BUFFER_BYTES = 48 * 1024 * 1024;
+const BUFFER_BYTES = 40 * 1024 * 1024;
 
 /** Carries out a fetch. Throws typed failures; see the parts for which. */
 export async function moveBase(spec: FetchSpec, deps: MoverDeps): Promise<RestoreBaseResult> {

@@ -29,7 +29,7 @@ export interface WalScratch {
 }
 
 /** Hides most of the round trip of an object store; each costs the memory of one segment, stored and unpacked. */
-const FETCHES_AT_ONCE = 3;
+const FETCHES_AT_ONCE = 2;
 /**
  * Files kept for a second look. Later segments are written over the oldest ones: memory that the page cache holds already takes 16 MiB in 3 ms,
  * new memory in 20 to 50 ms (measured).

@@ -162,7 +162,8 @@ test('an accident reports what the server committed, and the application goes on
   );
   expect(found!.at).toBe(report.at);
   expect(report.lastGoodTime < report.at).toBe(true);
-  expect(found!.before).toBe(0);
+  // An order whose transaction began before the mistake and committed while it ran was not seen by the DELETE; the application has one at a time.
+  expect(found!.before).toBeLessThanOrEqual(1);
   expect(found!.inside).toBeGreaterThan(0);
   expect((await status()).writer.pid).not.toBeNull();
 });

@@ -98,7 +98,7 @@ test('a kept sandbox is promoted later, or discarded', async () => {
   expect(kept.code).toBe(0);
   const { run } = asView(kept);
   const later = await pgr(['promote', name, '--from', run, '--wait']);
-  expect(later.code).toBe(7);
+  expect({ code: later.code, error: later.document['error'] }).toEqual({ code: 7, error: undefined });
   expect((await pgr(['abort', `${name}/change`, '--reason', 'changed our mind'])).code).toBe(0);
   expect((await pgr(['discard', run])).code).toBe(0);
   const again = async (): Promise<CliAnswer> => pgr(['discard', run]);
