@@ -1,5 +1,5 @@
 /** A router and a pooler whose state is in files, so that it outlives a process that is killed in the middle of a flip. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import type { PauseGuard, Pooler, RoutingProvider } from '../../activities/lib/routing.js';
@@ -17,17 +17,24 @@ const poolerFile = (dir: string): string => path.join(dir, 'pooler.json');
 export const readRouter = (dir: string): RouterFile => JSON.parse(readFileSync(routerFile(dir), 'utf8')) as RouterFile;
 export const readPooler = (dir: string): PoolerFile => JSON.parse(readFileSync(poolerFile(dir), 'utf8')) as PoolerFile;
 
+/** As a whole: other processes read it at any moment. */
+function replaceFile(file: string, text: string): void {
+  const temporary = `${file}.${String(process.pid)}.tmp`;
+  writeFileSync(temporary, text);
+  renameSync(temporary, file);
+}
+
 export function changeRouter(dir: string, change: Partial<RouterFile>): void {
-  writeFileSync(routerFile(dir), JSON.stringify({ ...readRouter(dir), ...change }));
+  replaceFile(routerFile(dir), JSON.stringify({ ...readRouter(dir), ...change }));
 }
 
 export function changePooler(dir: string, change: Partial<PoolerFile>): void {
-  writeFileSync(poolerFile(dir), JSON.stringify({ ...readPooler(dir), ...change }));
+  replaceFile(poolerFile(dir), JSON.stringify({ ...readPooler(dir), ...change }));
 }
 
 export function makeRouteFiles(dir: string, target: string): void {
-  writeFileSync(routerFile(dir), JSON.stringify({ target, fenced: [], released: [], broken: false }));
-  writeFileSync(poolerFile(dir), JSON.stringify({ pausedUntilMs: 0, stuck: false, longestPauseMs: 0, pausedAtMs: 0 }));
+  replaceFile(routerFile(dir), JSON.stringify({ target, fenced: [], released: [], broken: false }));
+  replaceFile(poolerFile(dir), JSON.stringify({ pausedUntilMs: 0, stuck: false, longestPauseMs: 0, pausedAtMs: 0 }));
 }
 
 /** Where a client of the write address gets now; null while nobody is behind it or the pooler makes it wait. */

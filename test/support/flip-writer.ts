@@ -11,17 +11,29 @@ import type { FlipScene } from './flip-scene.js';
 type WriterReport = { acknowledged: number[]; errors: number; longestGapMs: number; bothWritable: string[] };
 export type Writer = { stop(): Promise<WriterReport> };
 
+const running = new Set<Writer>();
+
+/** Stops every writer that its test left behind. */
+export async function stopAllWriters(): Promise<void> {
+  await Promise.all([...running].map((writer) => writer.stop().catch(() => undefined)));
+}
+
 export function startWriter(scene: FlipScene): Writer {
   const state = { running: true };
   const report: WriterReport = { acknowledged: [], errors: 0, longestGapMs: 0, bothWritable: [] };
   const work = Promise.all([write(scene, state, report), watch(scene, state, report)]);
-  return {
+  // A writer that fails is heard when it is stopped.
+  work.catch(() => undefined);
+  const writer: Writer = {
     async stop() {
       state.running = false;
+      running.delete(writer);
       await work;
       return report;
     },
   };
+  running.add(writer);
+  return writer;
 }
 
 async function connect(port: number): Promise<pg.Client | null> {

@@ -6,7 +6,7 @@
 import { createFlipWrites } from '../../../activities/postgres/flip/flip-writes.js';
 import { GUARD_MS, readPooler, readRouter } from '../../support/flip-files.js';
 import { destroyAllFlipScenes, makeFlipScene, waitFor } from '../../support/flip-scene.js';
-import { startWriter } from '../../support/flip-writer.js';
+import { startWriter, stopAllWriters } from '../../support/flip-writer.js';
 import { createKillableSteps, type KillableSteps } from '../../support/killed-step.js';
 
 jest.setTimeout(120_000);
@@ -16,7 +16,10 @@ beforeAll(async () => {
   steps = await createKillableSteps('flip-child');
 });
 afterAll(() => steps.destroy());
-afterEach(destroyAllFlipScenes);
+afterEach(async () => {
+  await stopAllWriters();
+  await destroyAllFlipScenes();
+});
 
 const POINTS = ['flip:paused', 'flip:fenced', 'flip:stopped', 'flip:promoted', 'flip:routed', 'flip:resumed'];
 const CASES = [
