@@ -17,12 +17,13 @@ const CONNECT_TIMEOUT_MS = 1_000;
 export const CLIENT_TABLE =
   'create table if not exists flip_bench (id bigint primary key, at timestamptz default clock_timestamp())';
 
-/** Starts writing ids from `firstId` on through `url`; `stop` returns what it saw. */
-export function startClient(url: string, firstId: number): { stop(): Promise<ClientReport> } {
+/** Starts writing ids from `firstId` on through `url`; `stop` returns what it saw, `acknowledged` how many rows so far. */
+export function startClient(url: string, firstId: number): { acknowledged(): number; stop(): Promise<ClientReport> } {
   const report: ClientReport = { outageMs: 0, errors: 0, acknowledged: [] };
   const state = { stopped: false };
   const done = write(url, firstId, report, state);
   return {
+    acknowledged: () => report.acknowledged.length,
     async stop() {
       state.stopped = true;
       await done;

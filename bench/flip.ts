@@ -72,7 +72,10 @@ async function measure(way: Way, lab: FlipLab, firstId: number): Promise<{ seen:
     (decisionToEndMs) => ({ decisionToEndMs }),
     (error: unknown) => ({ error }),
   );
-  await sleep(1_000);
+  // An outage that has not ended would not be counted.
+  const before = client.acknowledged();
+  await until(() => Promise.resolve(client.acknowledged() > before + 20 ? true : null));
+  await sleep(500);
   const report = await client.stop();
   if ('error' in flipped) throw flipped.error;
   const { decisionToEndMs } = flipped;
