@@ -2,14 +2,14 @@
  * Starts the server of a sandbox so that it replays to the target and pauses. Needs the data directory that combine-incrementals made.
  * On a retry: a server that runs already is left alone; one that died is started again and goes on from its last restart point.
  */
-import { chmod } from 'node:fs/promises';
+import { chmod, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { Config } from '../../../config/schema.js';
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import { readBootId } from '../../lib/boot-id.js';
 import { runProgram } from '../../lib/exec.js';
-import { stepFailure } from '../../lib/failure.js';
+import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import { CLEAN_STATES, requireControlData } from '../control-data.js';
 import { ownerOf, pathExists, replaceFileUnflushed, runAsOwner, type Owner } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
@@ -46,15 +46,31 @@ export async function startSandbox(config: Config, place: SandboxPlace, plan: Re
   const boot = await readBootId();
   const restarted = marker.boot === boot ? {} : { boot };
   const started = await changeMarker(place, { state: 'replaying', started: true, ...restarted });
-  await startServer({
-    binDir: place.binDir,
-    dataDir: place.dataDir,
-    owner,
-    logFile: place.serverLog,
-    options: await serverOptions(place, plan, started, owner),
-    until: 'alive',
-  });
+  const options = await serverOptions(place, plan, started, owner);
+  const logStart = await sizeOf(place.serverLog);
+  const { binDir, dataDir, serverLog: logFile } = place;
+  try {
+    await startServer({ binDir, dataDir, owner, logFile, options, until: 'alive' });
+  } catch (error) {
+    if (!isFailureOf(error, 'CommandFailed') || !(await beganToWork(place.serverLog, logStart))) throw error;
+  }
   return started;
+}
+
+/**
+ * A recovery can end before anybody has seen its server alive (damage in the first record). Then it is not the start that failed, and whoever
+ * watches the recovery reads from the log what did.
+ */
+async function beganToWork(log: string, from: number): Promise<boolean> {
+  const text = (await readFile(log)).subarray(from).toString('utf8');
+  return text.includes('starting PostgreSQL');
+}
+
+async function sizeOf(file: string): Promise<number> {
+  return stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
 }
 
 async function serverOptions(
