@@ -233,7 +233,7 @@ function makeConfig(dir: string, primary: Cluster, options: WorldOptions): Confi
       url: `postgresql://postgres@127.0.0.1:${String(primary.port)}/postgres?target_session_attrs=read-write`,
     },
     backups: { kind: 's3', bucket: 'b', accessKeyId: 'env:PGR_TEST_KEY', secretAccessKey: 'env:PGR_TEST_KEY' },
-    sandbox: { ports: [21_000, 21_999], sharedBuffers: '32MB' },
+    sandbox: { ports: portsOfThisProcess(), sharedBuffers: '32MB' },
     verify: { statementTimeout: '10s' },
     checks: [
       { name: 'orders are there', sql: 'select count(*) from orders', expect: '>= 20000' },
@@ -248,6 +248,12 @@ function makeConfig(dir: string, primary: Cluster, options: WorldOptions): Confi
     record: { kind: 'directory', path: path.join(dir, 'record') },
     environments: { shop: environment },
   });
+}
+
+/** A range of its own for each test process: a port that is free while one sandbox is prepared must not go to a sandbox of another file. */
+function portsOfThisProcess(): [number, number] {
+  const first = 21_000 + (process.pid % 50) * 20;
+  return [first, first + 19];
 }
 
 /** The dependencies of the sandbox activities; also used by the process that runs one activity and is killed. */
