@@ -6,6 +6,7 @@ import { stepFailure } from '../../lib/failure.js';
 import { pathExists, type Owner } from '../data-directory.js';
 import { requireCluster, requireStopped } from '../promotion/node-place.js';
 import { baseCopyJob, isCompleteCopy, readCopyProgress } from '../standby/base-copy-job.js';
+import { waitForIdleSlot } from '../standby/slot.js';
 import { makeDirectory } from './move-data.js';
 import type { RebuildPlace } from './rebuild-place.js';
 import { writeState, type RebuildState } from './rebuild-state.js';
@@ -29,6 +30,9 @@ export async function makeBase(
       if (place.inPlace && !(await pathExists(place.dataDir))) await makeDirectory(place.dataDir, owner);
       await makeDirectory(place.workDir, owner);
       await emptyDirectory(deps, place, place.workDir, owner);
+      // The receiver of a copy that was killed outlives it, and holds the slot.
+      if (current.attempt > 1) await deps.jobs.end(place.jobId(`base-${String(current.attempt - 1)}`));
+      await waitForIdleSlot(deps, place.environment, place.plan.from.name, slot);
       current = await writeState(place, { ...current, prepared: true });
     }
     const { end, failure } = await copyOnce(deps, place, current, slot, owner);

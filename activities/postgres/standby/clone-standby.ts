@@ -9,6 +9,7 @@ import type { JobProgress } from '../../lib/job-runner.js';
 import type { Owner } from '../data-directory.js';
 import { requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
 import { baseCopyJob, isCompleteCopy, readCopyProgress } from './base-copy-job.js';
+import { waitForIdleSlot } from './slot.js';
 
 /**
  * Returns once `place.cloneDir` is a complete copy. Attaches to the job when it runs. What a job that died left behind is removed (the
@@ -38,6 +39,7 @@ export async function cloneStandby(
   if (result.exitCode !== 0 || !(await isCompleteCopy(place.cloneDir))) {
     await removeRemains(place);
     await deps.jobs.forget(job.id);
+    await waitForIdleSlot(deps, environment, from, slot);
     result = await deps.jobs.run(job, { readProgress });
   }
   if (result.exitCode !== 0 || !(await isCompleteCopy(place.cloneDir))) {

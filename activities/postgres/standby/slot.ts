@@ -1,5 +1,6 @@
 /** The replication slot through which a standby is copied and follows: WAL is kept for it from now on. */
 import { stepFailure } from '../../lib/failure.js';
+import { pollUntil } from '../../lib/poll.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { connectNode } from '../connection.js';
 
@@ -20,5 +21,40 @@ export async function makeSlot(deps: ActivityDeps, environment: string, from: st
     if (found?.status === 'lost' && !found.active) await client.query('select pg_drop_replication_slot($1)', [slot]);
     else if (found !== undefined) return;
     await client.query('select pg_create_physical_replication_slot($1, true)', [slot]);
+  });
+}
+
+/** A killed receiver is noticed by its walsender at the next message; this is many of them. */
+const IDLE_WITHIN_MS = 30_000;
+
+/**
+ * Ends what still uses the slot and waits until nobody does: the receiver of a copy that was killed holds it, and a new copy would be refused. Only for
+ * a slot whose standby was shown to be stopped. Throws
+ * PreconditionFailed with who uses it when that does not end.
+ */
+export async function waitForIdleSlot(
+  deps: ActivityDeps,
+  environment: string,
+  from: string,
+  slot: string,
+): Promise<void> {
+  let user = 0;
+  const idle = await connectNode(deps, environment, from, {}, (client) =>
+    pollUntil(
+      async () => {
+        const { rows } = await client.query<{ pid: number | null }>(
+          `select active_pid as pid, pg_terminate_backend(active_pid) as ended from pg_replication_slots
+            where slot_name = $1 and active_pid is not null`,
+          [slot],
+        );
+        user = rows[0]?.pid ?? 0;
+        return user === 0 ? true : null;
+      },
+      { timeoutMs: IDLE_WITHIN_MS },
+    ),
+  );
+  if (idle !== null) return;
+  throw stepFailure('PreconditionFailed', `slot ${slot} of ${from} is in use by process ${String(user)} of ${from}`, {
+    hint: 'see in pg_stat_replication what follows through it; end that, then `pgr retry`',
   });
 }
