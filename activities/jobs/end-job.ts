@@ -7,12 +7,15 @@ import { belongsToJob, endGroup, livingMembers } from './process-group.js';
 /** Programs such as pg_basebackup remove their half-made output on TERM; more than this is no clean-up any more. */
 const GRACE_MS = 10_000;
 
-/** Ends the job in `dir` and its children; returns when they are gone. Of a job that died, what it left running ends. */
+/**
+ * Ends the job in `dir` and its children; returns when they are gone. Of a job whose command has ended, however it did, what it left running ends:
+ * the receiver of a killed pg_basebackup goes on writing into its directory.
+ */
 export async function endJob(dir: string, graceMs: number = GRACE_MS): Promise<void> {
   const state = await readJobState(dir);
   // `running` was shown by pid and start mark of a member, so the number of the group cannot belong to anybody else.
   if (state.kind === 'running') await endGroup(state.claim.wrapper.pid, graceMs);
-  if (state.kind === 'lost') await endRemains(dir, state.claim);
+  if (state.kind === 'ended' || state.kind === 'lost') await endRemains(dir, state.claim);
 }
 
 /**

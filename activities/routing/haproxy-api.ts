@@ -3,6 +3,7 @@
  * over loopback TCP, against 0.09 ms with a connection each, and nothing has to be opened when it counts. One command at a time.
  */
 import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { stepFailure } from '../lib/failure.js';
 
@@ -51,10 +52,31 @@ export async function openRuntimeApi(address: ApiAddress): Promise<RuntimeApi> {
     state.queue = answer.catch(() => undefined);
     return answer;
   };
-  state.line = await openLine(address, Date.now() + address.timeoutMs).catch((error: unknown) => {
+  state.line = await openFirstLine(address).catch((error: unknown) => {
     throw unanswered(address, 'prompt', state.last, error);
   });
   return { ask, close: () => state.line?.destroy() };
+}
+
+/** A starting HAProxy binds its runtime API some milliseconds after its proxies, and a reload moves the socket: who comes then is not sent away. */
+const STARTING_MS = 300;
+
+async function openFirstLine(address: ApiAddress): Promise<Line> {
+  const deadline = Date.now() + address.timeoutMs;
+  const starting = Date.now() + Math.min(STARTING_MS, address.timeoutMs);
+  for (;;) {
+    try {
+      return await openLine(address, deadline);
+    } catch (error) {
+      if (!isNotThereYet(error) || Date.now() > starting) throw error;
+    }
+    await delay(10);
+  }
+}
+
+function isNotThereYet(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
 
 class LateAnswer extends Error {
@@ -83,7 +105,7 @@ async function openLine(address: ApiAddress, deadline: number): Promise<Line> {
 }
 
 /** A socket path, or `host:port` (an IPv6 address in brackets). */
-function connectOptions(api: string): NetConnectOpts {
+export function connectOptions(api: string): NetConnectOpts {
   if (api.startsWith('/')) return { path: api };
   const [, host = '', port = ''] = /^\[?([^\]]*)\]?:(\d+)$/.exec(api) ?? [];
   return { host, port: Number(port) };

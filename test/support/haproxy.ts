@@ -1,9 +1,10 @@
 /** A real HAProxy (Debian package `haproxy`) on loopback and free ports, with the configuration that `pgr config haproxy` prints. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
+import { createConnection, type NetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { connectOptions } from '../../activities/routing/haproxy-api.js';
 import { haproxyCfg } from '../../config/haproxy-cfg.js';
 import { freePort } from './cluster.js';
 import { findProgram, startPeer, type PeerProcess } from './peer-process.js';
@@ -60,7 +61,8 @@ export async function startHaproxy(options: HaproxyOptions): Promise<TestHaproxy
         program,
         args: ['-f', haproxy.configFile, '-db'],
         log: path.join(dir, 'log'),
-        ready: () => listens(haproxy.port),
+        // It binds its proxies first and its runtime API afterwards.
+        ready: async () => (await listens(haproxy.port)) && (await accepts(connectOptions(haproxy.api))),
       });
     },
     async stop(signal = 'SIGTERM') {
@@ -119,10 +121,14 @@ async function describeInstance(dir: string, options: HaproxyOptions): Promise<{
   return { haproxy, text };
 }
 
-/** True when something accepts connections there. */
+/** True when something accepts connections on that port of loopback. */
 export async function listens(port: number): Promise<boolean> {
+  return accepts({ host: '127.0.0.1', port });
+}
+
+function accepts(address: NetConnectOpts): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = createConnection({ host: '127.0.0.1', port });
+    const socket = createConnection(address);
     const done = (answer: boolean): void => {
       socket.destroy();
       resolve(answer);

@@ -26,13 +26,13 @@ export async function makeBase(
   let current = state;
   for (let tries = 1; ; tries += 1) {
     if (!current.prepared) {
+      // The receiver of a copy that was killed outlives it, writes on, and holds the slot.
+      if (current.attempt > 1) await deps.jobs.end(place.jobId(`base-${String(current.attempt - 1)}`));
+      await waitForIdleSlot(deps, place.environment, place.plan.from.name, slot);
       await requireStopped(place.workDir);
       if (place.inPlace && !(await pathExists(place.dataDir))) await makeDirectory(place.dataDir, owner);
       await makeDirectory(place.workDir, owner);
       await emptyDirectory(deps, place, place.workDir, owner);
-      // The receiver of a copy that was killed outlives it, and holds the slot.
-      if (current.attempt > 1) await deps.jobs.end(place.jobId(`base-${String(current.attempt - 1)}`));
-      await waitForIdleSlot(deps, place.environment, place.plan.from.name, slot);
       current = await writeState(place, { ...current, prepared: true });
     }
     const { end, failure } = await copyOnce(deps, place, current, slot, owner);

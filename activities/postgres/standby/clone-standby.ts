@@ -37,9 +37,11 @@ export async function cloneStandby(
   const readProgress = (): Promise<JobProgress | null> => readCopyProgress(deps, environment, from, node);
   let result = await deps.jobs.run(job, { readProgress });
   if (result.exitCode !== 0 || !(await isCompleteCopy(place.cloneDir))) {
+    // The receiver of a copy that was killed outlives it, writes on, and holds the slot.
+    await deps.jobs.end(job.id);
+    await waitForIdleSlot(deps, environment, from, slot);
     await removeRemains(place);
     await deps.jobs.forget(job.id);
-    await waitForIdleSlot(deps, environment, from, slot);
     result = await deps.jobs.run(job, { readProgress });
   }
   if (result.exitCode !== 0 || !(await isCompleteCopy(place.cloneDir))) {

@@ -28,33 +28,41 @@ export async function makeSlot(deps: ActivityDeps, environment: string, from: st
 const IDLE_WITHIN_MS = 30_000;
 
 /**
- * Ends what still uses the slot and waits until nobody does: the receiver of a copy that was killed holds it, and a new copy would be refused. Only for
- * a slot whose standby was shown to be stopped. Throws
- * PreconditionFailed with who uses it when that does not end.
+ * Waits until nobody uses the slot: the walsender of a copy that was killed a moment ago holds it, and a new copy would be refused. Nobody is cut
+ * off: whoever goes on using it may be another standby. Throws PreconditionFailed with who it is.
  */
 export async function waitForIdleSlot(
   deps: ActivityDeps,
   environment: string,
   from: string,
   slot: string,
+  timeoutMs = IDLE_WITHIN_MS,
 ): Promise<void> {
-  let user = 0;
+  let user: SlotUser | undefined;
   const idle = await connectNode(deps, environment, from, {}, (client) =>
     pollUntil(
       async () => {
-        const { rows } = await client.query<{ pid: number | null }>(
-          `select active_pid as pid, pg_terminate_backend(active_pid) as ended from pg_replication_slots
-            where slot_name = $1 and active_pid is not null`,
+        const { rows } = await client.query<SlotUser>(
+          `select s.active_pid as pid, r.application_name as name, r.client_addr::text as address
+             from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid
+            where s.slot_name = $1 and s.active_pid is not null`,
           [slot],
         );
-        user = rows[0]?.pid ?? 0;
-        return user === 0 ? true : null;
+        user = rows[0];
+        return user === undefined ? true : null;
       },
-      { timeoutMs: IDLE_WITHIN_MS },
+      { timeoutMs },
     ),
   );
   if (idle !== null) return;
-  throw stepFailure('PreconditionFailed', `slot ${slot} of ${from} is in use by process ${String(user)} of ${from}`, {
+  throw stepFailure('PreconditionFailed', `slot ${slot} of ${from} is in use by ${userText(user)}`, {
     hint: 'see in pg_stat_replication what follows through it; end that, then `pgr retry`',
   });
+}
+
+type SlotUser = { pid: number; name: string | null; address: string | null };
+
+function userText(user: SlotUser | undefined): string {
+  if (user === undefined) return 'somebody';
+  return `${user.name ?? 'somebody'} at ${user.address ?? 'a local socket'} (walsender ${String(user.pid)})`;
 }
