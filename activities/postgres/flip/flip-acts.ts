@@ -8,6 +8,7 @@ import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
 import { slotNameFor } from '../standby/standby-settings.js';
 import { promote, readTuning, tuneCandidate, waitForReplay } from './candidate.js';
+import { fillSegment } from './fill-segment.js';
 import type { Flip } from './flip-context.js';
 import { writeNote, type FlipNote } from './flip-note.js';
 import type { OpenNode, OpenRoutes } from './flip-sessions.js';
@@ -24,8 +25,11 @@ const CHECKPOINT_TIMEOUT_MS = 120_000;
 /** The candidate was at most `maxLagBytes` behind a moment ago. */
 const CATCH_UP_TIMEOUT_MS = 10_000;
 
-/** Everything that takes time, while clients still work: settings of the candidate, checkpoints on both sides. */
-export async function prepare(flip: Flip, to: OpenNode, note: FlipNote, oldIsUp: boolean): Promise<FlipNote> {
+/**
+ * Everything that takes time, while clients still work: settings of the candidate, checkpoints on both sides, the rest of the current segment.
+ * @param from the old primary; null when it is down already
+ */
+export async function prepare(flip: Flip, to: OpenNode, note: FlipNote, from: OpenNode | null): Promise<FlipNote> {
   const tuning = await readTuning(flip, to.client);
   // Made while the candidate is still behind the fork: so it keeps all that the old primary will need.
   const slot = await slotNameFor(flip.from, flip.plan.failover ? null : flip.from.dataDir);
@@ -39,10 +43,12 @@ export async function prepare(flip: Flip, to: OpenNode, note: FlipNote, oldIsUp:
   await writeNote(flip, begun);
   await tuneCandidate(flip, to.client, tuning.wanted);
   await makeSlot(to.client, slot);
-  if (oldIsUp) {
+  if (from !== null) {
     // In this order: a restart point can only be made at a checkpoint of the primary that was replayed.
     await checkpoint(flip, flip.from.name);
     await checkpoint(flip, flip.to.name);
+    const filled = flip.plan.mode === 'stop' ? await fillSegment(from.client) : null;
+    if (filled !== null) await waitForReplay(to.client, filled, 'position', CATCH_UP_TIMEOUT_MS);
   }
   flip.phases.mark('prepared');
   return begun;
@@ -85,7 +91,6 @@ async function placeMarker(flip: Flip): Promise<void> {
 export async function stopAndProve(flip: Flip, to: OpenNode, from: OpenNode | null, note: FlipNote): Promise<FlipNote> {
   const proven =
     flip.plan.mode === 'cut' && from !== null ? await cut(flip, from, to, note) : await stop(flip, to, note);
-  await markAsStandby(flip);
   flip.phases.mark('caught-up');
   faultPoint('flip:stopped');
   return proven;
@@ -101,7 +106,10 @@ async function stop(flip: Flip, to: OpenNode, note: FlipNote): Promise<FlipNote>
     );
   }
   flip.phases.mark('stopped');
-  const replayed = await waitForReplay(to.client, stopping.checkpointLsn, 'record', CATCH_UP_TIMEOUT_MS);
+  const [replayed = null] = await allToTheEnd([
+    waitForReplay(to.client, stopping.checkpointLsn, 'record', CATCH_UP_TIMEOUT_MS),
+    markAsStandby(flip).then(() => null),
+  ]);
   if (replayed === null) {
     throw new CannotGoOn(
       `${flip.to.name} has not replayed the shutdown checkpoint of ${flip.from.name} at ${stopping.checkpointLsn}`,
@@ -121,6 +129,7 @@ async function cut(flip: Flip, from: OpenNode, to: OpenNode, note: FlipNote): Pr
   flip.phases.mark('replayed');
   await cutOff(flip);
   flip.phases.mark('stopped');
+  await markAsStandby(flip);
   return note;
 }
 
@@ -129,8 +138,11 @@ async function proveByTail(flip: Flip, to: OpenNode, note: FlipNote): Promise<Fl
   const { rows } = await to.client.query<{ lsn: string }>('select pg_last_wal_replay_lsn()::text as lsn');
   const tail = await readLostTail(flip.from, flip.plan.from.timeline, rows[0]?.lsn ?? '0/0');
   if (!tail.exact) throw new CannotGoOn(`the end of the WAL of ${flip.from.name} cannot be read`);
-  if (tail.commits.length === 0) return note;
-  throw new CannotGoOn(`${flip.from.name} has ${String(tail.commits.length)} commits that ${flip.to.name} has not`);
+  if (tail.commits.length > 0) {
+    throw new CannotGoOn(`${flip.from.name} has ${String(tail.commits.length)} commits that ${flip.to.name} has not`);
+  }
+  await markAsStandby(flip);
+  return note;
 }
 
 /** The point of no return is on disk before the order is given. */

@@ -105,7 +105,7 @@ async function move(
   from: 'run' | 'prove' | 'promote',
 ): Promise<void> {
   try {
-    progress.note = await acts.prepare(flip, nodes.to, progress.note, from === 'run');
+    progress.note = await acts.prepare(flip, nodes.to, progress.note, from === 'run' ? nodes.from : null);
     if (from === 'run') progress.note = await acts.quiesce(flip, routes, progress.note);
     await acts.fence(flip, routes);
     if (from !== 'promote') progress.note = await acts.stopAndProve(flip, nodes.to, nodes.from, progress.note);
