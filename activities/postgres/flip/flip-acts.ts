@@ -10,7 +10,7 @@ import { slotNameFor } from '../standby/standby-settings.js';
 import { promote, readTuning, tuneCandidate, waitForReplay } from './candidate.js';
 import type { Flip } from './flip-context.js';
 import { writeNote, type FlipNote } from './flip-note.js';
-import { requireLock, type OpenNode, type OpenRoutes } from './flip-sessions.js';
+import type { OpenNode, OpenRoutes } from './flip-sessions.js';
 import { hasSlot, makeSlot } from './follow.js';
 import { readLostTail } from './lost-tail.js';
 import { cutOff, markAsStandby, markPosition, proveShutDown, runtimeOf, stopInOrder } from './old-primary.js';
@@ -133,13 +133,9 @@ async function proveByTail(flip: Flip, to: OpenNode, note: FlipNote): Promise<Fl
   throw new CannotGoOn(`${flip.from.name} has ${String(tail.commits.length)} commits that ${flip.to.name} has not`);
 }
 
-/**
- * The point of no return is on disk before the order is given, and the lock on the candidate is seen to be ours before that: an attempt that was frozen
- * and overtaken by another one must not write over what that one did.
- */
+/** The point of no return is on disk before the order is given. */
 export async function promoteCandidate(flip: Flip, to: OpenNode, note: FlipNote): Promise<FlipNote> {
   const promoting: FlipNote = { ...note, state: 'promoting' };
-  await requireLock(to.client, flip.to.name);
   await writeNote(flip, promoting);
   faultPoint('flip:promoting');
   await promote(flip, to.client);

@@ -21,6 +21,7 @@ import {
   closeRoutes,
   openNodes,
   openRoutes,
+  requireLock,
   type OpenNode,
   type OpenNodes,
   type OpenRoutes,
@@ -127,6 +128,9 @@ async function move(
     await fence(flip, routes, from);
     if (from !== 'promote') progress.note = await acts.stopAndProve(flip, nodes.to, nodes.from, progress.note);
     await acts.requireNoSecondPrimary(flip, flip.plan.failover ? nodes.from : null);
+    // The last look before the point of no return: a candidate that died by now means undo, and an attempt that was frozen and overtaken
+    // by another one must not write over what that one did.
+    await requireLock(nodes.to.client, flip.to.name);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     if (flip.plan.failover || progress.note.state !== 'begun') throw cause;
