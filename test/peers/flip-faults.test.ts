@@ -47,14 +47,16 @@ describeWith('haproxy', 'pgbouncer')('flips with random faults', () => {
     const routed = await makeRoutedScene({ distDir: steps.distDir, deadlineMs: DEADLINE_MS }, { stopTimeout: '4s' });
     observer = startObserver(routed);
     await observer.progress();
-    const stage: Stage = { routed, steps, observer, deadlineMs: DEADLINE_MS, log: (line) => lines.push(line) };
+    const startedAt = Date.now();
+    const log = (line: string) => lines.push(`${((Date.now() - startedAt) / 1_000).toFixed(1)} ${line}`);
+    const stage: Stage = { routed, steps, observer, deadlineMs: DEADLINE_MS, log };
     const checks = createChecks(routed, observer);
     const until = Date.now() + SECONDS * 1_000;
     let played = 0;
     try {
       for (const story of fc.sample(anyStory, { seed: SEED, numRuns: 2_000 })) {
         if (Date.now() > until) break;
-        lines.push(`${String(played)} ${JSON.stringify(story)}`);
+        log(`story ${String(played)} ${JSON.stringify(story)}`);
         await checks.after(story, await play(stage, story, `run-${String(played)}`));
         played += 1;
       }
