@@ -44,7 +44,10 @@ describeWith('haproxy', 'pgbouncer')('flips with random faults', () => {
   });
 
   test(`seed ${String(SEED)}`, async () => {
-    const routed = await makeRoutedScene({ distDir: steps.distDir, deadlineMs: DEADLINE_MS }, { stopTimeout: '4s' });
+    const routed = await makeRoutedScene(
+      { distDir: steps.distDir, deadlineMs: DEADLINE_MS },
+      { flip: { stopTimeout: '4s' } },
+    );
     observer = startObserver(routed);
     await observer.progress();
     const startedAt = Date.now();

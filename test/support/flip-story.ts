@@ -252,7 +252,7 @@ async function resumedInTime({ routed, deadlineMs }: Stage): Promise<void> {
   if (routed.pgbouncer.pid() === 0) return;
   await waitFor(async () => {
     const rows = await routed.pgbouncer.admin<{ name: string; paused: number }>('SHOW DATABASES');
-    return rows.every(({ name, paused }) => name === 'pgbouncer' || Number(paused) === 0);
+    return rows.every(({ name, paused }) => name === 'pgbouncer' || paused === 0);
   }, deadlineMs + 3_000);
 }
 

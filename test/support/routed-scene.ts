@@ -15,6 +15,8 @@ import { routedDeps, type Routed } from './routed-deps.js';
 export type RoutedScene = {
   scene: FlipScene;
   haproxy: TestHaproxy;
+  /** A second way in, where the test asked for one; poolers use the first. */
+  other: TestHaproxy | null;
   pgbouncer: TestPgbouncer;
   deps: ActivityDeps;
   configFile: string;
@@ -27,8 +29,11 @@ export async function destroyAllRoutedScenes(): Promise<void> {
   for (const routed of alive) await routed.destroy();
 }
 
-export async function makeRoutedScene(routed: Routed, flip: Record<string, unknown> = {}): Promise<RoutedScene> {
-  const scene = await makeFlipScene({ flip });
+export async function makeRoutedScene(
+  routed: Routed,
+  options: { flip?: Record<string, unknown>; routers?: 1 | 2 } = {},
+): Promise<RoutedScene> {
+  const scene = await makeFlipScene({ flip: options.flip ?? {} });
   const health: RunningHealth[] = [];
   const nodes = await Promise.all(
     ['dallas', 'chicago'].map(async (name) => {
@@ -40,13 +45,15 @@ export async function makeRoutedScene(routed: Routed, flip: Record<string, unkno
   );
   const haproxy = await startHaproxy({ nodes });
   const pgbouncer = await startPgbouncer({ target: { port: haproxy.port } });
-  const config = configOf(scene, haproxy, pgbouncer);
+  const other = options.routers === 2 ? await startHaproxy({ nodes, instance: 'lb2' }) : null;
+  const config = configOf(scene, other === null ? [haproxy] : [haproxy, other], pgbouncer);
   const configFile = path.join(scene.dir, 'routed.json');
   const file: FlipFile = { config, dir: scene.dir, routed };
   await writeFile(configFile, JSON.stringify(file));
   const made: RoutedScene = {
     scene,
     haproxy,
+    other,
     pgbouncer,
     configFile,
     deps: { ...routedDeps(scene.deps, config, routed), snapshot: createSnapshots(config, dataControl) },
@@ -54,6 +61,7 @@ export async function makeRoutedScene(routed: Routed, flip: Record<string, unkno
       alive.delete(made);
       await pgbouncer.destroy();
       await haproxy.destroy();
+      await other?.destroy();
       await Promise.all(health.map((one) => one.stop()));
       await scene.destroy();
     },
@@ -76,17 +84,23 @@ function startHealthOf({ config }: FlipScene, node: string, port: number): Promi
 
 function configOf(
   { config: { environments, ...rest } }: FlipScene,
-  haproxy: TestHaproxy,
+  haproxies: TestHaproxy[],
   pgbouncer: TestPgbouncer,
 ): Config {
+  const haproxy = haproxies[0]!;
   const config = configSchema.parse({ ...rest, environments: {} });
   const url = `postgresql://postgres@127.0.0.1:${String(haproxy.port)}/postgres?target_session_attrs=read-write`;
-  const { api, stats, backend, instance: name } = haproxy;
   const { port, adminUser: user } = pgbouncer;
   const pooler = { name: 'pgb', address: '127.0.0.1', port, user, databases: [] };
   config.environments['lab'] = {
     ...environments['lab']!,
-    routing: { kind: 'haproxy', url, backend, servers: {}, instances: [{ name, api, stats }] },
+    routing: {
+      kind: 'haproxy',
+      url,
+      backend: haproxy.backend,
+      servers: {},
+      instances: haproxies.map(({ instance: name, api, stats }) => ({ name, api, stats })),
+    },
     poolers: [{ ...pooler, kind: 'pgbouncer', pauseTimeout: 1, onTimeout: 'give-up' }],
   };
   return config;
