@@ -15,6 +15,7 @@ import type { Topology, TopologyNode } from '../../shared/contracts/topology.js'
 import { appendConf, serverDirectory, serverOwner, startCluster, startStandby, type Cluster } from './cluster.js';
 import { createDirectoryStore, type DirectoryStore } from './directory-store.js';
 import { fileGuard, filePooler, fileRouting, makeRouteFiles } from './flip-files.js';
+import type { Routed } from './routed-deps.js';
 
 export type FlipScene = {
   dir: string;
@@ -32,6 +33,9 @@ export type FlipScene = {
   flipInput(runId: string, change?: Partial<PlanFlipInput>): Promise<FlipInput>;
   destroy(): Promise<void>;
 };
+
+/** What the child process of fault tests reads. */
+export type FlipFile = { config: Config; dir: string; routed?: Routed };
 
 const scenes = new Set<FlipScene>();
 

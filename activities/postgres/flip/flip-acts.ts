@@ -149,6 +149,7 @@ async function proveByTail(flip: Flip, to: OpenNode, note: FlipNote): Promise<Fl
 export async function promoteCandidate(flip: Flip, to: OpenNode, note: FlipNote): Promise<FlipNote> {
   const promoting: FlipNote = { ...note, state: 'promoting' };
   await writeNote(flip, promoting);
+  faultPoint('flip:promoting');
   await promote(flip, to.client);
   flip.phases.mark('promoted');
   faultPoint('flip:promoted');

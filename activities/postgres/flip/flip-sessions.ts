@@ -4,6 +4,7 @@ import type pg from 'pg';
 import type { PauseGuard, PoolerSession, RoutingSession } from '../../lib/routing.js';
 import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import { connectNode, type NodeConnectionOptions } from '../connection.js';
+import { errorText } from './error-text.js';
 import type { Flip } from './flip-context.js';
 import { allToTheEnd } from './wait-until.js';
 
@@ -12,8 +13,12 @@ export type OpenNode = { client: pg.Client; close(): Promise<void> };
 export type OpenNodes = { from: OpenNode | null; to: OpenNode | null };
 /** `guard`: resumes the poolers when we cannot; null until a pause begins. */
 export type OpenRoutes = { routing: RoutingSession; poolers: PoolerSession[]; guard: PauseGuard | null };
+/** `all`: every router and pooler must answer; `one`: a router at least; `any`: what does not answer must not keep the others waiting. */
+export type RoutesNeeded = 'all' | 'one' | 'any';
 
 const CONNECT_TIMEOUT_MS = 3_000;
+/** Nothing that is asked of them takes long; a server that is frozen must not hold up the undo, while clients wait. */
+const STATEMENT_TIMEOUT_MS = 5_000;
 const ROUTES_TIMEOUT_MS = 3_000;
 /** Any number that nobody else uses; the session that holds it on the candidate is the one attempt of a flip that may act. */
 const LOCK_KEY = 7_047_250_219;
@@ -27,7 +32,8 @@ async function openNode(flip: Flip, node: string, options: NodeConnectionOptions
       new Promise((done) => {
         resolve({ client: opened, done });
       });
-    ended = connectNode(deps, input.environment, node, { connectTimeoutMs: CONNECT_TIMEOUT_MS, ...options }, work);
+    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, statementTimeoutMs: STATEMENT_TIMEOUT_MS };
+    ended = connectNode(deps, input.environment, node, { ...limits, ...options }, work);
     ended.catch(reject);
   });
   return {
@@ -79,25 +85,51 @@ async function lock(client: pg.Client, node: string): Promise<void> {
   );
 }
 
+/** The session that took the lock is alive. Throws DatabaseUnavailable. */
+export async function requireLock(client: pg.Client, node: string): Promise<void> {
+  await client.query('select 1').catch((cause: unknown) => {
+    throw stepFailure('DatabaseUnavailable', `the session with ${node} is lost: ${errorText(cause)}`, { cause });
+  });
+}
+
 export async function closeNodes(nodes: OpenNodes): Promise<void> {
   await Promise.all([nodes.from?.close(), nodes.to?.close()]);
 }
 
-/** Routers and poolers; all of them must answer. Throws RoutingUnavailable. */
-export async function openRoutes(flip: Flip): Promise<OpenRoutes> {
+/**
+ * Routers and poolers. Before anything is touched all of them must answer; in the middle, one that is dead must not keep writes from the others: a pooler
+ * that comes back is not paused, and its guard resumes one that only hangs. Throws RoutingUnavailable.
+ */
+export async function openRoutes(flip: Flip, needed: RoutesNeeded): Promise<OpenRoutes> {
   const { deps, input } = flip;
-  const routing = await deps.routing(input.environment).open(ROUTES_TIMEOUT_MS);
+  const routing = await openRouting(flip, needed);
   const poolers: PoolerSession[] = [];
   try {
     const opened = await Promise.allSettled(
       deps.poolers(input.environment).map((pooler) => pooler.open(ROUTES_TIMEOUT_MS)),
     );
-    poolers.push(...opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])));
+    for (const one of opened) {
+      if (one.status === 'fulfilled') poolers.push(one.value);
+      else flip.notes.push(errorText(one.reason));
+    }
     const failed = opened.find((one) => one.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (failed !== undefined && needed === 'all') throw failed.reason;
     return { routing, poolers, guard: null };
   } catch (error) {
     await closeRoutes({ routing, poolers, guard: null });
+    throw error;
+  }
+}
+
+async function openRouting({ deps, input }: Flip, needed: RoutesNeeded): Promise<RoutingSession> {
+  const provider = deps.routing(input.environment);
+  try {
+    return await provider.open(ROUTES_TIMEOUT_MS);
+  } catch (error) {
+    if (needed === 'all' || !isFailureOf(error, 'RoutingUnavailable')) throw error;
+    const session = await provider.open(ROUTES_TIMEOUT_MS, { lenient: true });
+    if (needed === 'any' || (await session.servers()).some(({ state }) => state !== 'unknown')) return session;
+    await session.close();
     throw error;
   }
 }

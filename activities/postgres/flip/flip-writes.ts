@@ -10,7 +10,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 import type { FlipInput, FlipResult } from '../../../shared/contracts/flip.js';
 import type { ActivityDeps } from '../../lib/deps.js';
-import { stepFailure } from '../../lib/failure.js';
+import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { readReady } from './flip-ready.js';
 import * as acts from './flip-acts.js';
@@ -21,9 +21,11 @@ import {
   closeRoutes,
   openNodes,
   openRoutes,
+  requireLock,
   type OpenNode,
   type OpenNodes,
   type OpenRoutes,
+  type RoutesNeeded,
 } from './flip-sessions.js';
 import { finishFlip } from './finish-flip.js';
 import { resumeAll } from './quiesce.js';
@@ -67,6 +69,16 @@ async function flipWith(flip: Flip, nodes: OpenNodes): Promise<FlipResult> {
 
 type Progress = { note: FlipNote };
 
+/** A router that does not answer holds up a promotion only while the old primary could still write. */
+async function fence(flip: Flip, routes: OpenRoutes, from: 'run' | 'prove' | 'promote'): Promise<void> {
+  try {
+    await acts.fence(flip, routes);
+  } catch (error) {
+    if (from !== 'promote' || !isFailureOf(error, 'RoutingUnavailable')) throw error;
+    flip.notes.push(error.message);
+  }
+}
+
 async function goOn(
   flip: Flip,
   nodes: OpenNodes,
@@ -76,7 +88,7 @@ async function goOn(
   const to = nodes.to;
   if (to === null) throw stepFailure('Bug', 'a flip goes on without its candidate');
   if (from === 'run') await readReady(flip, nodes);
-  const routes = await openRoutes(flip);
+  const routes = await openRoutes(flip, routesNeeded(flip, from));
   const progress: Progress = { note };
   let resumed = false;
   try {
@@ -96,6 +108,12 @@ async function goOn(
   }
 }
 
+/** Nothing is begun without every router; once the old primary cannot write, a dead one must not keep the others from the new primary. */
+function routesNeeded(flip: Flip, from: Decision['act']): RoutesNeeded {
+  if (from === 'run') return 'all';
+  return flip.plan.failover && from === 'promote' ? 'one' : 'any';
+}
+
 /** Up to the promotion. A failure before it was ordered is undone and ends as FlipUndone. */
 async function move(
   flip: Flip,
@@ -107,9 +125,12 @@ async function move(
   try {
     progress.note = await acts.prepare(flip, nodes.to, progress.note, from === 'run' ? nodes.from : null);
     if (from === 'run') progress.note = await acts.quiesce(flip, routes, progress.note);
-    await acts.fence(flip, routes);
+    await fence(flip, routes, from);
     if (from !== 'promote') progress.note = await acts.stopAndProve(flip, nodes.to, nodes.from, progress.note);
     await acts.requireNoSecondPrimary(flip, flip.plan.failover ? nodes.from : null);
+    // The last look before the point of no return: a candidate that died by now means undo, and an attempt that was frozen and overtaken
+    // by another one must not write over what that one did.
+    await requireLock(nodes.to.client, flip.to.name);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     if (flip.plan.failover || progress.note.state !== 'begun') throw cause;

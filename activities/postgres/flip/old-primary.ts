@@ -29,25 +29,23 @@ export type Stopping = { checkpointLsn: Lsn; ended: Promise<string> };
 
 /**
  * Stops the old primary in order and returns as soon as its shutdown checkpoint is written: from then on it writes nothing more, although its last
- * processes may still be sending WAL to the archive (which can take long). Null when that does not happen in time.
+ * processes may still be sending WAL to the archive (which can take long). Null when that does not happen in time, or when it crashed instead.
  */
 export async function stopInOrder(flip: Flip): Promise<Stopping | null> {
   const ended = runtimeOf(flip)
     .stop(flip.stopTimeoutMs)
     .then(({ proof }) => proof);
-  // Whoever waits for it gets the failure; until then it must not end the process.
-  const failed = ended.then(
-    () => null,
-    () => 'failed' as const,
-  );
   const over = { now: false };
-  void failed.then((outcome) => {
-    over.now = outcome === 'failed';
-  });
-  const down = await waitUntil(
-    async () => ((await looksShutDown(flip.from.dataDir)) || over.now ? true : null),
-    flip.stopTimeoutMs,
-  );
+  const end = (): void => {
+    over.now = true;
+  };
+  // Whoever waits for it gets the failure; until then it must not end the process.
+  ended.then(end, end);
+  const down = await waitUntil(async () => {
+    // Read before the look: what ended without its checkpoint will not write it any more, and clients wait.
+    const isOver = over.now;
+    return (await looksShutDown(flip.from.dataDir)) || isOver ? true : null;
+  }, flip.stopTimeoutMs);
   const control = down === null ? null : await proveShutDown(flip);
   return control === null ? null : { checkpointLsn: control.checkpointLsn, ended };
 }

@@ -4,6 +4,7 @@
  * of the flip. Killed anywhere, the next attempt goes on from what it finds. The fence is taken away last.
  */
 import type { RejoinInput, RejoinResult } from '../../../shared/contracts/flip.js';
+import { shortRunId } from '../../../shared/ids.js';
 import { lsnDistanceBytes, parseLsn } from '../../../shared/lsn.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
@@ -17,6 +18,7 @@ import { readPrimaryPosition, readStreaming } from '../standby/streaming.js';
 import { dropIdleSlot, makeSlot, writeFollowing } from './follow.js';
 import { readDivergence, type Divergence } from './divergence.js';
 import { rewindInPlace } from './rewind-in-place.js';
+import { forgetRewind, ownSettingsDir, rewindStage } from './settings-dir.js';
 
 /** The archiver of a server that stops may have a backlog. */
 const STOP_TIMEOUT_MS = 300_000;
@@ -32,7 +34,7 @@ export function createRejoinOldPrimary(deps: ActivityDeps) {
     await requireNewPrimary(deps, input);
     const seconds = (): number => (Date.now() - startedAt) / 1_000;
     if (await isStreaming(deps, input)) {
-      await settle(deps, input);
+      await settle(deps, input, place);
       // What was lost was said by the attempt that brought it back; it is not there to be read any more.
       return {
         outcome: 'already-streaming',
@@ -44,9 +46,9 @@ export function createRejoinOldPrimary(deps: ActivityDeps) {
     }
     const divergence = await stopAndCompare(deps, input, place);
     if (divergence.kind === 'rebuild') return { outcome: 'needs-rebuild', why: divergence.why, lost: divergence.lost };
-    const slot = await slotNameFor(place.node, place.dataDir);
+    const slot = await slotNameFor(place.node, await ownSettingsDir(place.dataDir, shortRunId(runId)));
     await connectNode(deps, environment, input.to, {}, (client) => makeSlot(client, slot));
-    if (divergence.kind === 'rewind') {
+    if (divergence.kind === 'rewind' && !divergence.isRewound) {
       const refusal = await rewindInPlace(deps, input, place);
       if (refusal !== null) return { outcome: 'needs-rebuild', why: refusal, lost: divergence.lost };
     }
@@ -55,7 +57,7 @@ export function createRejoinOldPrimary(deps: ActivityDeps) {
     await deps.runtime(environment, node).start();
     faultPoint('rejoin-old-primary:started');
     await waitForStreaming(deps, input);
-    await settle(deps, input);
+    await settle(deps, input, place);
     return {
       outcome: 'rejoined',
       method: divergence.kind === 'rewind' ? 'rewind' : 'restart',
@@ -89,10 +91,17 @@ async function isStreaming(deps: ActivityDeps, input: RejoinInput): Promise<bool
 }
 
 /** Whatever it runs as is ended first: it may be a primary that came back with its host. */
-async function stopAndCompare(deps: ActivityDeps, input: RejoinInput, place: NodePlace): Promise<Divergence> {
+async function stopAndCompare(
+  deps: ActivityDeps,
+  input: RejoinInput,
+  place: NodePlace,
+): Promise<Divergence & { isRewound?: boolean }> {
   await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   await deps.runtime(input.environment, input.node).stop(STOP_TIMEOUT_MS);
   faultPoint('rejoin-old-primary:stopped');
+  const stage = await rewindStage(place.dataDir, shortRunId(input.runId));
+  // An earlier attempt found nothing to lose and began; what stands there now says nothing any more.
+  if (stage !== 'none') return { kind: 'rewind', lost: { commits: [], exact: true }, isRewound: stage === 'done' };
   return connectNode(deps, input.environment, input.to, {}, (client) => readDivergence(input, place, client));
 }
 
@@ -112,8 +121,9 @@ async function waitForStreaming(deps: ActivityDeps, input: RejoinInput): Promise
 }
 
 /** It is a standby now: the slot of the new primary on it has no use any more, and health checks may decide about it again. */
-async function settle(deps: ActivityDeps, input: RejoinInput): Promise<void> {
+async function settle(deps: ActivityDeps, input: RejoinInput, { dataDir }: NodePlace): Promise<void> {
   const { environment, node, to } = input;
+  await forgetRewind(dataDir, shortRunId(input.runId));
   const slot = await connectNode(deps, environment, to, {}, async (client) => {
     const { rows } = await client.query<{ slot: string }>("select current_setting('primary_slot_name') as slot");
     return rows[0]?.slot ?? '';

@@ -83,24 +83,37 @@ export type Decision =
 export function decide(situation: Situation, note: FlipNote | null, plan: FlipPlan): Decision {
   const { old, candidate } = situation;
   const promoting = note !== null && note.state !== 'begun';
-  if (candidate.is === 'primary') return withPromoted(candidate.timeline, plan);
-  if (promoting) return beyondReturn(candidate, plan);
+  if (candidate.is === 'primary') return withPromoted(candidate.timeline, old, promoting, plan);
+  if (promoting) return beyondReturn(old, candidate, plan);
   if (candidate.is === 'unreachable') return withoutCandidate(old, note, plan);
-  return withStandby(old, plan);
+  return note === null ? untouched(old, plan) : withStandby(old, plan);
 }
 
-function withPromoted(timeline: number, plan: FlipPlan): Decision {
-  if (timeline > plan.to.timeline) return { act: 'complete' };
-  const why = `${plan.to.name} accepts writes on timeline ${String(timeline)}, without a promotion`;
+function withPromoted(timeline: number, old: OldState, promoting: boolean, plan: FlipPlan): Decision {
+  const { from, to } = plan;
+  if (timeline <= to.timeline) {
+    const why = `${to.name} accepts writes on timeline ${String(timeline)}, without a promotion`;
+    const hint = 'stop it at once if the old primary accepts writes too, and look at `pgr topology`';
+    return refuse('FenceFailed', why, hint);
+  }
+  if (promoting || old !== 'primary') return { act: 'complete' };
+  // Both may have writes that the other has not: which of them go is not for a program to decide.
   return refuse(
     'FenceFailed',
-    why,
-    'stop it at once if the old primary accepts writes too, and look at `pgr topology`',
+    `${from.name} and ${to.name} both accept writes, and not because of this flip`,
+    `stop the one that shall not be the primary; with ${from.name} stopped, \`pgr retry\` completes the flip`,
   );
 }
 
-function beyondReturn(candidate: CandidateState, plan: FlipPlan): Decision {
-  if (candidate.is === 'standby') return { act: 'promote' };
+function beyondReturn(old: OldState, candidate: CandidateState, plan: FlipPlan): Decision {
+  if (candidate.is === 'standby' && old === 'primary') {
+    return refuse(
+      'FenceFailed',
+      `${plan.from.name} was started again as a primary although ${plan.to.name} was told to promote itself`,
+      `stop ${plan.from.name} in order, then \`pgr retry\` promotes ${plan.to.name}`,
+    );
+  }
+  if (candidate.is === 'standby') return old === 'unknown' ? unknownOld(plan) : { act: 'promote' };
   const why = `${plan.to.name} was told to promote itself and does not answer; ${plan.from.name} stays stopped, because both could accept writes otherwise`;
   return refuse(
     'DatabaseUnavailable',
@@ -111,10 +124,20 @@ function beyondReturn(candidate: CandidateState, plan: FlipPlan): Decision {
 
 function withoutCandidate(old: OldState, note: FlipNote | null, plan: FlipPlan): Decision {
   const why = `${plan.to.name} does not answer`;
-  const untouched = note === null && (old === 'primary' || old === 'elsewhere');
-  if (untouched || old === 'elsewhere')
+  if (note === null || old === 'elsewhere')
     return refuse('PreconditionFailed', why, `nothing was touched; bring ${plan.to.name} back, then \`pgr retry\``);
   return { act: 'undo', why };
+}
+
+/** No attempt has begun: a server that somebody else stopped, or made a standby, is not ours to start. */
+function untouched(old: OldState, plan: FlipPlan): Decision {
+  if (old !== 'crashed' && old !== 'standby') return withStandby(old, plan);
+  const what = old === 'crashed' ? 'is down, without its shutdown checkpoint' : 'is a standby now';
+  return refuse(
+    'PreconditionFailed',
+    `${plan.from.name} ${what}, and not because of this flip`,
+    'nothing was touched; see `pgr topology`, then `pgr abort`, and start it or make it a failover',
+  );
 }
 
 function withStandby(old: OldState, plan: FlipPlan): Decision {
@@ -134,12 +157,16 @@ function withStandby(old: OldState, plan: FlipPlan): Decision {
     case 'standby':
       return { act: 'undo', why: `${name} was started as a standby before anything was promoted` };
     case 'unknown':
-      return refuse(
-        'FenceFailed',
-        `nobody can tell whether ${name} runs`,
-        'look at its processes on its host, then `pgr retry`',
-      );
+      return unknownOld(plan);
   }
+}
+
+function unknownOld({ from }: FlipPlan): Decision {
+  return refuse(
+    'FenceFailed',
+    `nobody can tell whether ${from.name} runs`,
+    'look at its processes on its host, then `pgr retry`',
+  );
 }
 
 function refuse(

@@ -21,7 +21,15 @@ afterEach(async () => {
   await destroyAllFlipScenes();
 });
 
-const POINTS = ['flip:paused', 'flip:fenced', 'flip:stopped', 'flip:promoted', 'flip:routed', 'flip:resumed'];
+const POINTS = [
+  'flip:paused',
+  'flip:fenced',
+  'flip:stopped',
+  'flip:promoting',
+  'flip:promoted',
+  'flip:routed',
+  'flip:resumed',
+];
 const CASES = [
   ...POINTS.map((point) => ['stop', point] as const),
   ['cut', 'flip:stopped'] as const,
