@@ -6,18 +6,22 @@ export type PatroniSettings = {
   dcs: { ttl: number; loop_wait: number; retry_timeout: number };
   /** Of HAProxy's `default-server`. */
   check: string;
+  /** Of HAProxy: it waits a second before it tries a refused connection again. */
+  retries: number;
 };
 
 /** As Patroni's documentation and its sample haproxy.cfg have them. */
 export const DEFAULT_SETTINGS: PatroniSettings = {
   dcs: { ttl: 30, loop_wait: 10, retry_timeout: 10 },
   check: 'inter 3s fall 3 rise 2 on-marked-down shutdown-sessions',
+  retries: 2,
 };
 
 /** The fastest that Patroni accepts (a ttl under 20 s is refused), and a check of HAProxy ten times a second that one answer decides. */
 export const FAST_SETTINGS: PatroniSettings = {
   dcs: { ttl: 20, loop_wait: 1, retry_timeout: 3 },
   check: 'inter 100ms fastinter 100ms downinter 100ms fall 1 rise 1 on-marked-down shutdown-sessions',
+  retries: 0,
 };
 
 export type PatroniNode = { name: string; port: number; restPort: number; dataDir: string; passFile: string };
@@ -87,7 +91,7 @@ export function patroniHaproxyCfg(port: number, nodes: readonly PatroniNode[], s
     maxconn 100
 defaults
     mode tcp
-    retries 2
+    retries ${String(settings.retries)}
     timeout client 30m
     timeout connect 4s
     timeout server 30m
