@@ -1,9 +1,10 @@
 /** Numbers and tables of a benchmark. Pure. */
 
-/** The middle one; of an even number the upper of the two. NaN of none. */
+/** The middle one; of an even number the mean of the two. NaN of none. */
 export function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  const at = (index: number): number => sorted[index] ?? Number.NaN;
+  return (at(Math.floor((sorted.length - 1) / 2)) + at(Math.floor(sorted.length / 2))) / 2;
 }
 
 /** `255 (191 to 283)`; `-` of none. */

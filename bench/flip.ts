@@ -138,7 +138,7 @@ function print(results: Results): void {
       medianWithRange(rounds.map(({ outageMs }) => outageMs)),
       sum(({ errors }) => errors),
       sum(({ lost }) => lost),
-      ends.length === 0 ? '-' : String(median(ends)),
+      ends.length === 0 ? '-' : median(ends).toFixed(0),
       Number.isNaN(ratio) ? '-' : ratio.toFixed(3),
     ];
   });

@@ -38,15 +38,15 @@ export type PairRequest = {
 
 /** pgbench makes this much for each unit of its scale. */
 const MB_OF_SCALE = 15;
-/** The same for every way and every node. The WAL of a round stays, so that a rewind finds where histories part. */
+/** The same for every way and every node, and nearly those of the lab. The WAL of a round stays, so that a rewind finds where histories part. */
 const SETTINGS = [
   "listen_addresses = '127.0.0.1'",
   "unix_socket_directories = ''",
   'shared_buffers = 256MB',
-  'max_wal_size = 4GB',
+  'max_wal_size = 1GB',
   'checkpoint_timeout = 1h',
   'wal_level = replica',
-  'wal_keep_size = 2GB',
+  'wal_keep_size = 512MB',
   'hot_standby = on',
 ];
 
