@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 
 export type ClientReport = {
-  /** Longest time between two acknowledged writes. */
+  /** Longest time between two acknowledged writes; before the first one nothing counts. */
   outageMs: number;
   errors: number;
   acknowledged: number[];
@@ -35,20 +35,20 @@ export function startClient(url: string, firstId: number): { acknowledged(): num
 async function write(url: string, firstId: number, report: ClientReport, state: { stopped: boolean }): Promise<void> {
   let client: pg.Client | null = null;
   let id = firstId;
-  let last = performance.now();
+  let last: number | null = null;
   while (!state.stopped) {
     try {
       client ??= await connected(url);
       // A row whose acknowledgement was lost may be there: the same id again is the same row.
       await client.query('insert into flip_bench (id) values ($1) on conflict do nothing', [id]);
       const now = performance.now();
-      report.outageMs = Math.max(report.outageMs, now - last);
+      report.outageMs = Math.max(report.outageMs, now - (last ?? now));
       last = now;
       report.acknowledged.push(id);
       id += 1;
       await sleep(EVERY_MS);
     } catch {
-      report.errors += 1;
+      if (last !== null) report.errors += 1;
       const old: pg.Client | null = client;
       client = null;
       void old?.end().catch(() => undefined);

@@ -15,8 +15,10 @@ import { BENCH_ENVIRONMENT, fileText, isoTime, secretEnvironment, until, type Be
 /** Temporal and the worker, started once for all rounds. */
 export type PgrServers = { worker: ChildProcess; close(): Promise<void> };
 
-/** Starts what a recovery needs to be there. */
-export async function startPgrServers(bench: Bench): Promise<PgrServers> {
+/** Starts what a run needs to be there. */
+export async function startPgrServers(
+  bench: Pick<Bench, 'dir' | 'distDir' | 'configPath' | 'temporalPort' | 'temporal'>,
+): Promise<PgrServers> {
   const { dir, distDir, configPath, temporalPort } = bench;
   const attributes = ['PgrEnvironment', 'PgrRunbook', 'PgrStep', 'PgrStatus', 'PgrTarget'];
   const temporalArgs = [

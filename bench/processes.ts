@@ -115,8 +115,14 @@ export async function freePorts(count: number): Promise<number[]> {
 
 /** True when `program` is on PATH. */
 export async function isInstalled(program: string): Promise<boolean> {
-  return run('/bin/sh', ['-c', `command -v ${program}`]).then(
-    () => true,
-    () => false,
+  return (await pathOf(program)) !== null;
+}
+
+/** Path of a program, null when it is nowhere. Daemons lie in sbin, which is not on everybody's PATH. */
+export async function pathOf(program: string): Promise<string | null> {
+  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin` };
+  return run('/bin/sh', ['-c', `command -v ${program}`], { env }).then(
+    ({ stdout }) => stdout.trim(),
+    () => null,
   );
 }

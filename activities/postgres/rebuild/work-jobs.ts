@@ -6,7 +6,7 @@ import { jobFailure } from '../../lib/exec-job.js';
 import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import type { JobProgress, JobResult, JobSpec } from '../../lib/job-runner.js';
 import { faultPoint } from '../../lib/fault-points.js';
-import { pathExists, runAsOwner, type Owner } from '../data-directory.js';
+import { namesIn, runAsOwner, type Owner } from '../data-directory.js';
 import { emptyDirectoryArgs } from './commands.js';
 import type { RebuildPlace } from './rebuild-place.js';
 
@@ -47,7 +47,8 @@ export async function emptyDirectory(
 ): Promise<void> {
   if (![place.workDir, place.oldDir].includes(dir))
     throw stepFailure('Bug', `${dir} is not a directory of this rebuild`);
-  if (!(await pathExists(dir))) return;
+  // Nothing there, or nothing in it: no job is worth starting.
+  if (((await namesIn(dir)) ?? []).length === 0) return;
   const id = place.jobId(`empty-${path.basename(dir).replace(/[^A-Za-z0-9]+/g, '-')}`);
   const spec: JobSpec = { id, argv: ['find', ...emptyDirectoryArgs(dir)], ...runAsOwner(owner) };
   const result = await deps.jobs.run(spec);
