@@ -10,6 +10,7 @@ import type { ActivityDeps } from '../../activities/lib/deps.js';
 import { readBootId } from '../../activities/lib/boot-id.js';
 import { runProgramOrFail } from '../../activities/lib/exec.js';
 import { runAsOwner } from '../../activities/postgres/data-directory.js';
+import { dataControl } from '../../activities/postgres/data-control.js';
 import { requireControlData } from '../../activities/postgres/control-data.js';
 import { listServerProcesses, readPostmaster } from '../../activities/postgres/postmaster.js';
 import { writeMarker } from '../../activities/postgres/sandbox/marker.js';
@@ -17,6 +18,7 @@ import { placeOf } from '../../activities/postgres/sandbox/place.js';
 import { makeSocketDir, removeSocketDir, socketDirFor } from '../../activities/postgres/sandbox/socket-dir.js';
 import { serverControl, startServer } from '../../activities/postgres/server.js';
 import { createRuntimes } from '../../activities/runtime/create-runtimes.js';
+import { createSnapshots } from '../../activities/snapshot/create-snapshots.js';
 import { configSchema, type Config } from '../../config/schema.js';
 import type { RecoveryPlan } from '../../shared/contracts/plan.js';
 import type { NodeStepInput } from '../../shared/contracts/promotion.js';
@@ -75,7 +77,7 @@ export async function sceneDeps(
     poolers: () => [],
     pauseGuard: () =>
       Promise.resolve({ extend: () => Promise.resolve(), done: () => Promise.resolve({ resumed: false }) }),
-    snapshot: () => unused(),
+    snapshot: createSnapshots(config, dataControl),
     program: { node: process.execPath, distDir: '/nowhere', configPath: '/nowhere' },
     log,
     directoryStore,
