@@ -17,6 +17,7 @@ import { isLeftToTheRun, type OpenChange } from './nodes-to-leave.js';
 import { startNode, type NodeStart } from './nodes.js';
 import { contextOf, makeLab, prepareState, withLabLock, type LabOptions } from './open.js';
 import { LAB_ENVIRONMENT, NODES, type NodeName } from './paths.js';
+import { bringPool } from './pool.js';
 import { pgbouncerSignature, startPgbouncer } from './pooler.js';
 import { replaceTaken, type PortName } from './ports.js';
 import { makePrimary, type MakeResult } from './primary.js';
@@ -55,6 +56,7 @@ export async function labUp(options: LabOptions): Promise<{ dir: string }> {
 
 async function bringUp(context: LabContext): Promise<void> {
   await settlePorts(context);
+  await bringDatasets(context);
   await createSecrets(context.paths, context.state.serverUser);
   const archiveWords = await installArchiveProgram({ ...context, serverUser: context.state.serverUser });
   await writeConfig(context);
@@ -62,6 +64,15 @@ async function bringUp(context: LabContext): Promise<void> {
   const change = await readOpenChange(context.state);
   await startFirstNode(context, change);
   await together([bringStandby(context, archiveWords, change), bringRecovery(context)]);
+}
+
+/** Where the data of the nodes lie, when a pool was asked for. */
+async function bringDatasets(context: LabContext): Promise<void> {
+  if (context.state.extras?.includes('zfs') !== true) return;
+  await context.progress.stage('zfs', async () => {
+    const { pool, outcome } = await bringPool(context);
+    return { value: null, says: `pool ${pool} on ${context.paths.poolFile}, ${outcome}` };
+  });
 }
 
 /** What works on the primary alone. The application writes before the bases, so that the incremental one has something in it. */

@@ -14,13 +14,13 @@ import {
   zfsDestroyArgs,
   zfsInheritArgs,
   zfsLocalPropertiesArgs,
-  zfsMountArgs,
   zfsRenameArgs,
   zfsSetArgs,
   zfsUnmountArgs,
 } from './commands.js';
 import type { DataControl, SnapshotNode } from './data-control.js';
 import { createRenamer, giveRoom, requireRoom } from './rooms.js';
+import { isMounted, isMountPoint, mountAt } from './zfs-mount.js';
 import { datasetAt, likeProperties, ownDatasets, parentOf } from './zfs-names.js';
 import { zfsFailure, type Properties, type Zfs } from './zfs-program.js';
 
@@ -145,7 +145,7 @@ async function finish({ zfs, control }: Context, { from, to, source, target, can
     await zfs.change(zfsSetArgs('mountpoint', to, target));
   }
   faultPoint('snapshot:move-placed');
-  if (!(await isMounted(zfs, target))) await zfs.change(zfsMountArgs(target));
+  await mountAt(zfs, target, to);
   await zfs.change(zfsSetArgs('canmount', canmount, target));
   faultPoint('snapshot:move-mounted');
   await zfs.change(zfsInheritArgs(MOVE, target));
@@ -159,7 +159,7 @@ async function makeRoom(context: Context, place: string, owner: RunAs): Promise<
   if (facts === null) await zfs.change(zfsCreateArgs(name, { ...(await likeOurs(context)), mountpoint: place }));
   else if (value(facts, 'mountpoint') !== place)
     throw refusal(`dataset ${name} is not ours: it belongs to another place`);
-  if (!(await isMounted(zfs, name))) await zfs.change(zfsMountArgs(name));
+  await mountAt(zfs, name, place);
   await giveRoom(place, owner, sudo);
 }
 
@@ -172,14 +172,9 @@ async function likeOurs({ zfs, dataset }: Context): Promise<Record<string, strin
   return likeProperties(result.stdout).copied;
 }
 
-async function isMounted(zfs: Zfs, dataset: string): Promise<boolean> {
-  return value(await zfs.get(dataset, ['mounted']), 'mounted') === 'yes';
-}
-
 /** The directory that a mount point leaves; it is in nobody's way when it cannot be removed. */
 async function removeEmpty(dir: string): Promise<void> {
-  const [facts, around] = await Promise.all([stat(dir).catch(() => null), stat(path.dirname(dir)).catch(() => null)]);
-  if (facts !== null && facts.dev === around?.dev) await rmdir(dir).catch(() => undefined);
+  if (!(await isMountPoint(dir))) await rmdir(dir).catch(() => undefined);
 }
 
 function value(facts: Properties | null, name: string): string {

@@ -13,7 +13,6 @@ import {
   zfsCloneArgs,
   zfsInheritArgs,
   zfsLocalPropertiesArgs,
-  zfsMountArgs,
   zfsPromoteArgs,
   zfsRenameArgs,
   zfsSetArgs,
@@ -21,6 +20,7 @@ import {
 } from './commands.js';
 import type { DataControl, SnapshotNode } from './data-control.js';
 import { requireCluster } from './kept-notes.js';
+import { isMounted, mountAt } from './zfs-mount.js';
 import { likeProperties } from './zfs-names.js';
 import { zfsFailure, type Zfs } from './zfs-program.js';
 
@@ -39,10 +39,6 @@ function namesFor(dataset: string, runId: string): { back: string; undone: strin
 
 async function exists(zfs: Zfs, target: string): Promise<boolean> {
   return (await zfs.get(target, ['type'])) !== null;
-}
-
-async function isMounted(zfs: Zfs, dataset: string): Promise<boolean> {
-  return (await zfs.get(dataset, ['mounted']))?.get('mounted')?.value === 'yes';
 }
 
 /** Null unless an earlier call came to its end. */
@@ -103,6 +99,7 @@ async function mountAgain({ zfs, dataset }: Context): Promise<void> {
     const inherited = mountpoint === INHERITED;
     await zfs.change(inherited ? zfsInheritArgs('mountpoint', dataset) : zfsSetArgs('mountpoint', mountpoint, dataset));
   }
-  if (!(await isMounted(zfs, dataset))) await zfs.change(zfsMountArgs(dataset));
+  const place = (await zfs.get(dataset, ['mountpoint']))?.get('mountpoint')?.value ?? '/';
+  await mountAt(zfs, dataset, place);
   await zfs.change(zfsInheritArgs(MOUNTPOINT, dataset));
 }
