@@ -63,12 +63,11 @@ export async function bringPool({ paths, state }: LabContext): Promise<{ pool: s
 /** The pool is exported; the daemon ends with the last pool when it was started by a lab. Returns whether there was something to do. */
 export async function leavePool(paths: LabPaths): Promise<boolean> {
   const pool = poolOf(paths);
-  let exported = false;
-  const daemon = await withoutZfs(async (answers) => {
+  const { result: exported, daemon } = await withoutZfs(async (answers) => {
     await dropDeadMounts(paths);
-    if (!answers || (await listPools())?.includes(pool) !== true) return;
+    if (!answers || (await listPools())?.includes(pool) !== true) return false;
     await zpool('export', pool);
-    exported = true;
+    return true;
   });
   return exported || daemon === 'stopped';
 }

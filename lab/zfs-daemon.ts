@@ -48,15 +48,17 @@ export async function withZfs<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Runs `work` (which takes pools away, if ZFS answers at all), then stops the daemon when no pool is left and it was started here. */
-export async function withoutZfs(work: (answers: boolean) => Promise<void>): Promise<'stopped' | 'left'> {
+export async function withoutZfs<T>(
+  work: (answers: boolean) => Promise<T>,
+): Promise<{ result: T; daemon: 'stopped' | 'left' }> {
   return locked(async () => {
-    await work(await answers());
+    const result = await work(await answers());
     const daemon = await ownDaemon();
-    if (daemon === null) return 'left';
+    if (daemon === null) return { result, daemon: 'left' };
     const pools = await listPools();
-    if (pools === null || pools.length > 0) return 'left';
+    if (pools === null || pools.length > 0) return { result, daemon: 'left' };
     await stopProcess(daemon, STOP_GRACE_MS);
-    return 'stopped';
+    return { result, daemon: 'stopped' };
   });
 }
 

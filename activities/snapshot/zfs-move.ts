@@ -2,8 +2,7 @@
  * Moves of a data directory that is a dataset: rename(2) cannot move a mount point, so the dataset is unmounted, renamed and mounted at its new place. A property
  * on it says where it is going from before the first change until after the last one: killed anywhere, also by a power cut, the next call completes it.
  */
-import { readdir, rmdir, stat } from 'node:fs/promises';
-import path from 'node:path';
+import { readdir, rmdir } from 'node:fs/promises';
 
 import type { RunAs } from '../lib/exec.js';
 import { stepFailure } from '../lib/failure.js';
