@@ -9,6 +9,7 @@ import { stopServer } from '../activities/postgres/server.js';
 import { stopWriter } from './app-control.js';
 import { openLab, withLabLock } from './open.js';
 import { NODES, type LabPaths } from './paths.js';
+import { leavePool } from './pool.js';
 import { pgbouncerSignature } from './pooler.js';
 import { findRunning, stopProcess } from './process.js';
 import type { LabProgress } from './progress.js';
@@ -58,6 +59,8 @@ export async function stopEverything(
   }
   await stop('temporal', () => stopProgram(state?.processes.temporal, temporalSignature(paths), TEMPORAL_GRACE_MS));
   await stop('s3', () => stopProgram(state?.processes.s3, s3Signature(paths), S3_GRACE_MS));
+  // After a crash its programs may be all that is left of it.
+  if (state?.extras?.includes('zfs') === true) await stop('zfs', () => leavePool(paths));
   if (state !== null) await writeState(paths, { ...state, processes: {} });
   return stopped;
 }

@@ -1,11 +1,12 @@
-/** What a lab has between the application and its nodes when it is asked for: a proxy with a write VIP, and a pooler in front of it. */
+/** What a lab has when it is asked for: a proxy with a write VIP, a pooler in front of it, and a ZFS dataset for the data of each node. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 import { PgrFailure } from '../shared/pgr-failure.js';
 import type { LabPorts, PortName } from './ports.js';
+import { whyNoZfs } from './zfs-daemon.js';
 
-export const EXTRAS = ['haproxy', 'pgbouncer'] as const;
+export const EXTRAS = ['haproxy', 'pgbouncer', 'zfs'] as const;
 export type Extra = (typeof EXTRAS)[number];
 
 const run = promisify(execFile);
@@ -14,6 +15,7 @@ const run = promisify(execFile);
 const WITHOUT: Record<Extra, string> = {
   haproxy: 'the write address is a libpq URL with both nodes',
   pgbouncer: 'clients see a flip as a short outage instead of latency',
+  zfs: 'the data lie in plain directories: a safety copy is a rename, and a rebuild needs the space of a second cluster',
 };
 
 /** `haproxy,pgbouncer` as a list. Throws BadUsage for anything else. */
@@ -30,10 +32,17 @@ export function parseExtras(text: string): Extra[] {
 export async function availableExtras(wanted: readonly Extra[], note: (text: string) => void): Promise<Extra[]> {
   const found: Extra[] = [];
   for (const extra of EXTRAS.filter((one) => wanted.includes(one))) {
-    if ((await programPath(extra)) !== null) found.push(extra);
-    else note(`${extra} is not installed (Debian: apt-get install ${extra}); without it ${WITHOUT[extra]}`);
+    const missing = await whyMissing(extra);
+    if (missing === null) found.push(extra);
+    else note(`${missing}; without it ${WITHOUT[extra]}`);
   }
   return found;
+}
+
+/** Why this machine does not have it, null when it does. */
+export async function whyMissing(extra: Extra): Promise<string | null> {
+  if (extra === 'zfs') return whyNoZfs();
+  return (await programPath(extra)) === null ? `${extra} is not installed (Debian: apt-get install ${extra})` : null;
 }
 
 /** Path of the program, null when it is not on PATH. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { PgrFailure } from '../shared/pgr-failure.js';
 import type { LabContext } from './context.js';
-import { availableExtras, EXTRAS, type Extra } from './extras.js';
+import { availableExtras, EXTRAS, whyMissing, type Extra } from './extras.js';
 import { takeLock, type LabLock } from './lock.js';
 import { findLocation, makeLocation, type LabLocation } from './location.js';
 import { labPaths, type LabPaths } from './paths.js';
@@ -103,10 +103,30 @@ export async function prepareState(
   const wanted = EXTRAS.filter(
     (extra) => options.with?.includes(extra) === true || existing?.extras?.includes(extra) === true,
   );
-  const extras = await availableExtras(withProxy(wanted), options.progress.note);
+  const extras = await availableExtras(
+    withProxy(fitting(wanted, existing, options.progress.note)),
+    options.progress.note,
+  );
+  if (existing?.extras?.includes('zfs') === true && existing.created.length > 0 && !extras.includes('zfs')) {
+    throw new PgrFailure(
+      'PreconditionFailed',
+      `the data of this lab are in a ZFS pool: ${(await whyMissing('zfs')) ?? ''}`,
+      {
+        hint: 'nothing was touched; run this as root where ZFS is, or `pgr lab destroy`',
+      },
+    );
+  }
   const ports = await choosePorts(existing?.ports);
   if (existing !== null) return { ...existing, ports, tools, shownDir, extras };
   return { api: 1, shownDir, ports, tools, serverUser, processes: {}, created: [], bases: {}, extras };
+}
+
+/** Data directories that are there stay what they are. */
+function fitting(wanted: readonly Extra[], existing: LabState | null, note: (text: string) => void): Extra[] {
+  const plain = existing !== null && existing.created.length > 0 && existing.extras?.includes('zfs') !== true;
+  if (!plain || !wanted.includes('zfs')) return [...wanted];
+  note('the data directories of this lab were made without zfs and stay as they are; `pgr lab destroy` and up again');
+  return wanted.filter((extra) => extra !== 'zfs');
 }
 
 /** The pooler of a lab stands in front of its proxy. */

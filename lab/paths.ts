@@ -54,11 +54,13 @@ export function labPaths(dir: string) {
     nodeDir: (node: NodeName): string => join(dir, 'nodes', node),
     dataDir: (node: NodeName): string => join(dir, 'nodes', node, 'data'),
     /** A data directory that is being made; what stands here after a crash is thrown away. */
-    newDataDir: (node: NodeName): string => join(dir, 'nodes', node, 'data.new'),
+    newDataDir: (node: NodeName): string => join(dir, 'nodes', node, 'data.new-lab'),
     serverLog: (node: NodeName): string => join(dir, 'nodes', node, 'server.log'),
     haproxyConfig: join(dir, 'proxy', 'haproxy.cfg'),
     pgbouncerConfig: join(dir, 'pooler', 'pgbouncer.ini'),
     pgbouncerUsers: join(dir, 'pooler', 'users.txt'),
+    /** The vdev of the lab's ZFS pool, where it has one. */
+    poolFile: join(dir, 'zfs', 'pool'),
     recordDir: join(dir, 'record'),
     stateDir: join(dir, 'state'),
     writerState: join(dir, 'writer.json'),

@@ -2,17 +2,18 @@
  * Makes the first node: a new cluster, filled and synced beside its final place and then renamed into it. So a data directory is either
  * complete or absent, and one that exists is never made again, whatever a recovery has done to it since.
  */
-import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { faultPoint } from '../activities/lib/fault-points.js';
 import { runProgramOrFail } from '../activities/lib/exec.js';
-import { directoryState, giveTo, syncDirectory, type Owner } from '../activities/postgres/data-directory.js';
+import { directoryState, giveTo, type Owner } from '../activities/postgres/data-directory.js';
 import { startServer, stopServer } from '../activities/postgres/server.js';
 import { syncOnlyArgs } from '../activities/postgres/commands.js';
 import { initdbArgs, seedServerOptions } from './commands.js';
 import { updateState, type LabContext } from './context.js';
 import type { NodeName } from './paths.js';
+import { moverOf } from './pool.js';
 import { chooseFreePort } from './ports.js';
 import { pgHbaConf, postgresqlConf } from './postgres-settings.js';
 import { readSecret } from './secrets.js';
@@ -41,6 +42,7 @@ export async function makeNodeDir(context: LabContext, node: NodeName): Promise<
 
 /** What stands in a node's place: made, not made yet, or gone although it was made (a recovery is swapping it). */
 export async function madeBefore(context: LabContext, node: NodeName): Promise<MakeResult | null> {
+  await moverOf(context, node).settleMoves();
   const there = (await directoryState(context.paths.dataDir(node))) === 'cluster';
   if (there && !context.state.created.includes(node)) {
     await updateState(context, { created: [...context.state.created, node] });
@@ -56,7 +58,7 @@ export async function makePrimary(context: LabContext, archiveWords: readonly st
   if (before !== null) return before;
   await makeNodeDir(context, node);
   const dataDir = context.paths.newDataDir(node);
-  await throwAway(dataDir);
+  await throwAway(context, node);
   await initialise(context, dataDir);
   await fillCluster(context, dataDir);
   await writeNodeFiles(context, node, dataDir, archiveWords);
@@ -65,12 +67,15 @@ export async function makePrimary(context: LabContext, archiveWords: readonly st
   return 'made';
 }
 
-/** Removes a half-made data directory; whatever an interrupted command left at work on it (initdb, clone, server) is stopped first. */
-export async function throwAway(dataDir: string): Promise<void> {
+/** An empty place for new data. Half-made ones go; whatever an interrupted command left at work on them (initdb, clone, server) is stopped first. */
+export async function throwAway(context: LabContext, node: NodeName): Promise<void> {
+  const dataDir = context.paths.newDataDir(node);
   const maker = await findBySignature(['--pgdata', dataDir]);
   if (maker !== null) await stopProcess(maker, ORPHAN_GRACE_MS);
   await stopServer({ dataDir, mode: 'immediate', timeoutMs: 30_000 });
-  await rm(dataDir, { recursive: true, force: true });
+  const mover = moverOf(context, node);
+  await mover.removeRoom(dataDir);
+  await mover.makeRoom(dataDir, serverOwner(context));
 }
 
 async function initialise(context: LabContext, dataDir: string): Promise<void> {
@@ -122,9 +127,8 @@ export async function writeNodeFiles(
   }
 }
 
-/** Renames the finished directory into its place and remembers that it was made. */
+/** Moves the finished directory into its place and remembers that it was made. */
 export async function putInPlace(context: LabContext, node: NodeName): Promise<void> {
-  await rename(context.paths.newDataDir(node), context.paths.dataDir(node));
-  await syncDirectory(context.paths.nodeDir(node));
+  await moverOf(context, node).move(context.paths.newDataDir(node), context.paths.dataDir(node));
   await updateState(context, { created: [...context.state.created, node] });
 }

@@ -19,6 +19,7 @@ import {
   type NodeName,
 } from './paths.js';
 import { applicationPorts, type Extra } from './extras.js';
+import { datasetOf } from './pool.js';
 import type { LabPorts } from './ports.js';
 
 export type LabConfigInput = {
@@ -77,6 +78,7 @@ function labConfig(input: LabConfigInput): object {
           binDir,
           runtime: { kind: 'process', ...(runAs === null ? {} : { runAs }), logFile: paths.serverLog(node) },
           ...(input.extras.includes('haproxy') ? { health: healthPart(ports, node) } : {}),
+          ...(input.extras.includes('zfs') ? { snapshot: snapshotPart(paths, node) } : {}),
         })),
         routing: routingPart(input),
         ...(input.extras.includes('pgbouncer') ? { poolers: [poolerPart(input)] } : {}),
@@ -95,6 +97,8 @@ const healthPart = (ports: LabPorts, node: NodeName): object => ({
   listen: '127.0.0.1',
   port: ports[node === 'dallas' ? 'healthDallas' : 'healthChicago'],
 });
+
+const snapshotPart = (paths: LabPaths, node: NodeName): object => ({ kind: 'zfs', dataset: datasetOf(paths, node) });
 
 function routingPart({ extras, ports }: LabConfigInput): object {
   // The VIP itself, not the pooler before it: what pgr looks at must not wait in a paused pool.

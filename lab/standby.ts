@@ -30,7 +30,7 @@ export async function makeStandby(context: LabContext, archiveWords: readonly st
   if (before !== null) return before;
   await makeNodeDir(context, node);
   const dataDir = context.paths.newDataDir(node);
-  await throwAway(dataDir);
+  await throwAway(context, node);
   await dropSlotOfInterruptedClone(context, slotOf(node));
   const args = standbyArgs({
     primaryPort: context.state.ports.dallas,

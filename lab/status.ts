@@ -14,6 +14,8 @@ import {
   type NodeName,
 } from './paths.js';
 import type { Extra } from './extras.js';
+import { isPoolThere } from './pool.js';
+import { ownDaemon } from './zfs-daemon.js';
 import { pgbouncerSignature } from './pooler.js';
 import { findRunning } from './process.js';
 import { haproxySignature, healthSignature } from './proxy.js';
@@ -91,7 +93,7 @@ async function readExtras(paths: LabPaths, { extras = [], ports, processes }: La
     { of: 'haproxy', name: 'healthChicago', signature: healthSignature(paths, 'chicago'), port: ports.healthChicago },
     { of: 'pgbouncer', name: 'pgbouncer', signature: pgbouncerSignature(paths), port: ports.pgbouncer },
   ];
-  return Promise.all(
+  const programs = await Promise.all(
     rows
       .filter(({ of }) => extras.includes(of))
       .map(async ({ name, signature, port }) => ({
@@ -100,6 +102,11 @@ async function readExtras(paths: LabPaths, { extras = [], ports, processes }: La
         pid: (await findRunning(processes[name], signature))?.pid ?? null,
       })),
   );
+  // The pool is no process: what counts is that it is imported.
+  if (!extras.includes('zfs')) return programs;
+  const there = await isPoolThere(paths);
+  const daemon = await ownDaemon();
+  return [...programs, { name: 'zfs', address: paths.poolFile, pid: there ? (daemon?.pid ?? 0) : null }];
 }
 
 /** Up: all of it. The writer does not count: a recovery stops it on purpose. */

@@ -9,6 +9,7 @@ import { updateState, type LabContext } from './context.js';
 import { LAB_ENVIRONMENT, LAB_NAMESPACE, type LabPaths } from './paths.js';
 import { findRunning, startDetached, waitUntilReady, type DetachedProgram } from './process.js';
 import { changeIdFor } from '../shared/ids.js';
+import type { OpenChange } from './nodes-to-leave.js';
 import type { LabState } from './state.js';
 
 /** For tests: the process dies here when armed, after the server was started and before anybody wrote down its pid. */
@@ -71,16 +72,18 @@ export async function withTemporal<T>(
   }
 }
 
-export type OpenChange = { runbook: string; step: string };
-
-/** The change that is under way in the lab (promotion, undo), as its search attributes say; null when there is none. */
+/** The change that is under way in the lab (promotion, flip, rebuild, undo), as its search attributes say; null when there is none. */
 export async function readOpenChange(state: LabState): Promise<OpenChange | null> {
   return withTemporal(state, async ({ client }) => {
     const id = changeIdFor(LAB_ENVIRONMENT);
     for await (const found of client.workflow.list({ query: `WorkflowId = "${id}" AND ExecutionStatus = "Running"` })) {
       const attribute = (name: string): string | undefined =>
         found.typedSearchAttributes.get(defineSearchAttributeKey(name, SearchAttributeType.KEYWORD));
-      return { runbook: attribute('PgrRunbook') ?? found.type, step: attribute('PgrStep') ?? '' };
+      return {
+        runbook: attribute('PgrRunbook') ?? found.type,
+        step: attribute('PgrStep') ?? '',
+        target: attribute('PgrTarget') ?? '',
+      };
     }
     return null;
   });

@@ -2,17 +2,22 @@
  * `pgr lab up`: brings the environment up, stage by stage. Every stage looks first whether its goal is reached, so this can be
  * run at any time: after a first bring-up that was killed somewhere, after `down`, after a reboot, in the middle of a recovery.
  */
+import path from 'node:path';
+
+import { readFence } from '../activities/lib/fence-file.js';
 import { faultPoint } from '../activities/lib/fault-points.js';
+import { pathExists } from '../activities/postgres/data-directory.js';
 import { readPostmaster } from '../activities/postgres/postmaster.js';
 import { startWriter, readWriter, findWriter } from './app-control.js';
 import { installArchiveProgram } from './archive-program.js';
 import { takeFirstBase } from './bases.js';
 import { updateState, type LabContext } from './context.js';
 import { readText, replaceText } from './files.js';
-import { leftToTheRun, type LeftToTheRun } from './nodes-to-leave.js';
+import { isLeftToTheRun, type OpenChange } from './nodes-to-leave.js';
 import { startNode, type NodeStart } from './nodes.js';
 import { contextOf, makeLab, prepareState, withLabLock, type LabOptions } from './open.js';
-import { NODES, type NodeName } from './paths.js';
+import { LAB_ENVIRONMENT, NODES, type NodeName } from './paths.js';
+import { bringPool } from './pool.js';
 import { pgbouncerSignature, startPgbouncer } from './pooler.js';
 import { replaceTaken, type PortName } from './ports.js';
 import { makePrimary, type MakeResult } from './primary.js';
@@ -51,13 +56,23 @@ export async function labUp(options: LabOptions): Promise<{ dir: string }> {
 
 async function bringUp(context: LabContext): Promise<void> {
   await settlePorts(context);
+  await bringDatasets(context);
   await createSecrets(context.paths, context.state.serverUser);
   const archiveWords = await installArchiveProgram({ ...context, serverUser: context.state.serverUser });
   await writeConfig(context);
   await startServices(context, archiveWords);
-  const left = leftToTheRun(await readOpenChange(context.state));
-  await startFirstNode(context, left);
-  await together([bringStandby(context, archiveWords, left), bringRecovery(context)]);
+  const change = await readOpenChange(context.state);
+  await startFirstNode(context, change);
+  await together([bringStandby(context, archiveWords, change), bringRecovery(context)]);
+}
+
+/** Where the data of the nodes lie, when a pool was asked for. */
+async function bringDatasets(context: LabContext): Promise<void> {
+  if (context.state.extras?.includes('zfs') !== true) return;
+  await context.progress.stage('zfs', async () => {
+    const { pool, outcome } = await bringPool(context);
+    return { value: null, says: `pool ${pool} on ${context.paths.poolFile}, ${outcome}` };
+  });
 }
 
 /** What works on the primary alone. The application writes before the bases, so that the incremental one has something in it. */
@@ -158,9 +173,21 @@ function describeMade(made: MakeResult, what: string): string {
   return made === 'gone' ? 'its data directory is away: a recovery has it' : `${what}, already there`;
 }
 
-async function startFirstNode(context: LabContext, left: LeftToTheRun): Promise<void> {
+/** Why a node is not started, null when it may be. One that runs is in nobody's way; one that does not may have been stopped on purpose. */
+async function whyLeft({ paths }: LabContext, change: OpenChange | null, name: NodeName): Promise<string | null> {
+  const dataDir = paths.dataDir(name);
+  if ((await readPostmaster(dataDir)).state === 'running') return null;
+  const isStandby = await pathExists(path.join(dataDir, 'standby.signal'));
+  const fence = await readFence(paths.stateDir, LAB_ENVIRONMENT, name);
+  if (!isLeftToTheRun(change, { name, isStandby, isFenced: fence.fenced })) return null;
+  if (change !== null || !fence.fenced) return 'left to the run that has stopped it';
+  return `fenced by ${fence.marker.run} (${fence.marker.why}): it would accept writes; \`pgr rebuild-standby lab ${name}\``;
+}
+
+async function startFirstNode(context: LabContext, change: OpenChange | null): Promise<void> {
   await context.progress.stage('dallas', async () => {
-    if (left.primary) return { value: null, says: 'left to the run that has stopped it' };
+    const left = await whyLeft(context, change, 'dallas');
+    if (left !== null) return { value: null, says: left };
     const started = await startNode(context, 'dallas');
     return { value: started, says: describeStart(context, 'dallas', started) };
   });
@@ -171,9 +198,14 @@ function describeStart(context: LabContext, node: NodeName, { outcome, pid }: No
   return `127.0.0.1:${context.state.ports[node]} (pid ${pid ?? 0})`;
 }
 
-async function bringStandby(context: LabContext, archiveWords: readonly string[], left: LeftToTheRun): Promise<void> {
+async function bringStandby(
+  context: LabContext,
+  archiveWords: readonly string[],
+  change: OpenChange | null,
+): Promise<void> {
   await context.progress.stage('chicago', async () => {
-    if (left.standby) return { value: null, says: 'left to the run that has stopped it' };
+    const left = await whyLeft(context, change, 'chicago');
+    if (left !== null) return { value: null, says: left };
     await makeStandby(context, archiveWords);
     faultPoint(FAULT_LAB_STANDBY_MADE);
     const started = await startNode(context, 'chicago');

@@ -6,11 +6,11 @@ import { stat, statfs } from 'node:fs/promises';
 
 import type { SafetyCopy } from '../../shared/contracts/rebuild.js';
 import { keptDataDirFor } from '../../shared/ids.js';
-import { describeFailure, runProgram, type ProgramResult } from '../lib/exec.js';
+import { describeFailure, runProgram, type ProgramResult, type RunAs } from '../lib/exec.js';
 import { stepFailure } from '../lib/failure.js';
 import { faultPoint } from '../lib/fault-points.js';
 import type { NewSafetyCopy, SnapshotProvider } from '../lib/snapshot.js';
-import { asConfigured, btrfsDeleteArgs, btrfsListBelowArgs, btrfsSnapshotArgs } from './commands.js';
+import { asConfigured, btrfsCreateArgs, btrfsDeleteArgs, btrfsListBelowArgs, btrfsSnapshotArgs } from './commands.js';
 import type { DataControl, SnapshotNode } from './data-control.js';
 import { clearPlace, requirePlace } from './directory.js';
 import {
@@ -24,6 +24,7 @@ import {
   writeNote,
 } from './kept-notes.js';
 import { renameProblems } from './place-checks.js';
+import { createRenamer, giveRoom, requireRoom } from './rooms.js';
 
 /** statfs(2): BTRFS_SUPER_MAGIC; the root of every subvolume has inode 256 (BTRFS_FIRST_FREE_OBJECTID). */
 const BTRFS_MAGIC = 0x9123683e;
@@ -32,7 +33,7 @@ const SUBVOLUME_INODE = 256;
 const TIMEOUT_MS = 120_000;
 
 type Btrfs = (args: readonly string[]) => Promise<ProgramResult>;
-type Context = { node: SnapshotNode; control: DataControl; btrfs: Btrfs };
+type Context = { node: SnapshotNode; control: DataControl; btrfs: Btrfs; sudo: boolean };
 type Taken = Awaited<ReturnType<SnapshotProvider['take']>>;
 type Returned = Awaited<ReturnType<SnapshotProvider['putBack']>>;
 
@@ -45,8 +46,12 @@ export function createBtrfsProvider(
     const [program, argv] = asConfigured('btrfs', args, options.sudo);
     return runProgram(program, argv, { timeoutMs: TIMEOUT_MS });
   };
-  const context = { node, control, btrfs };
+  const context = { node, control, btrfs, sudo: options.sudo };
   return {
+    ...createRenamer(node.dataDir, control),
+    moveProblems: () => linkProblems(node.dataDir),
+    isMovable: isSubvolume,
+    makeRoom: (place, owner) => makeRoom(context, place, owner),
     kind: 'btrfs',
     nameFor: (runId) => keptDataDirFor(node.dataDir, runId),
     list: () => list(context),
@@ -124,9 +129,7 @@ async function btrfsProblems(dataDir: string, btrfs: Btrfs): Promise<string[]> {
   if (!(await isSubvolume(dataDir))) {
     return [`${dataDir} is not a btrfs subvolume: make it one, or use snapshot kind directory`];
   }
-  const moved = await renameProblems(dataDir);
-  // A subvolume has a device number of its own; only one that is mounted by itself cannot be renamed, and that shows when it is.
-  const links = moved.filter((problem) => problem.includes('symbolic link'));
+  const links = await linkProblems(dataDir);
   try {
     const below = await btrfs(btrfsListBelowArgs(dataDir));
     if (below.exitCode !== 0) return [...links, describeFailure(below)];
@@ -135,6 +138,21 @@ async function btrfsProblems(dataDir: string, btrfs: Btrfs): Promise<string[]> {
   } catch (error) {
     return [...links, error instanceof Error ? error.message : String(error)];
   }
+}
+
+/** A subvolume has a device number of its own; only one that is mounted by itself cannot be renamed, and that shows when it is. */
+async function linkProblems(dataDir: string): Promise<string[]> {
+  return (await renameProblems(dataDir)).filter((problem) => problem.includes('symbolic link'));
+}
+
+/** Data that are made here become a subvolume: a snapshot of them is possible afterwards. */
+async function makeRoom({ node, btrfs, sudo }: Context, place: string, owner: RunAs): Promise<void> {
+  requireRoom(node.dataDir, place);
+  if (!(await isSubvolume(place))) {
+    const result = await btrfs(btrfsCreateArgs(place));
+    if (!(await isSubvolume(place))) throw stepFailure('SnapshotFailed', describeFailure(result));
+  }
+  await giveRoom(place, owner, sudo);
 }
 
 async function isSubvolume(dir: string): Promise<boolean> {

@@ -43,6 +43,10 @@ export function zfsCloneArgs(snapshot: string, clone: string, properties: Readon
   return ['clone', ...propertyArgs(properties), snapshot, clone];
 }
 
+export function zfsCreateArgs(dataset: string, properties: Readonly<Record<string, string>>): string[] {
+  return ['create', ...propertyArgs(properties), dataset];
+}
+
 export function zfsPromoteArgs(clone: string): string[] {
   return ['promote', clone];
 }
@@ -79,6 +83,10 @@ export function btrfsSnapshotArgs(from: string, to: string, access: 'read-only' 
 /** Subvolumes below a directory: they are not part of a snapshot of it. */
 export function btrfsListBelowArgs(dir: string): string[] {
   return ['subvolume', 'list', '-o', dir];
+}
+
+export function btrfsCreateArgs(dir: string): string[] {
+  return ['subvolume', 'create', dir];
 }
 
 export function btrfsDeleteArgs(dir: string): string[] {

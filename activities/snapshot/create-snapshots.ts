@@ -1,12 +1,12 @@
 /** Chooses the snapshot provider of a node by `snapshot.kind` of its config. */
 import path from 'node:path';
 
-import type { Config, NodeConfig } from '../../config/schema.js';
+import type { Config } from '../../config/schema.js';
 import type { SafetyCopy } from '../../shared/contracts/rebuild.js';
 import { environmentOf, nodeNamed } from '../lib/environment-config.js';
 import type { SnapshotProvider } from '../lib/snapshot.js';
 import { createBtrfsProvider } from './btrfs.js';
-import type { DataControl, SnapshotNode } from './data-control.js';
+import type { DataControl } from './data-control.js';
 import { createDirectoryProvider } from './directory.js';
 import { createZfsProvider } from './zfs.js';
 
@@ -20,22 +20,18 @@ export function createSnapshots(
     const { host, binDir, snapshot } = found;
     const node = { environment, name, host, binDir, dataDir: path.resolve(found.dataDir) };
     const directory = createDirectoryProvider(node, control);
-    return snapshot.kind === 'directory' ? directory : withRenamed(chosen(node, snapshot, control), directory);
+    if (snapshot.kind === 'directory') return directory;
+    if (snapshot.kind === 'btrfs') return withMoved(createBtrfsProvider(node, snapshot, control), directory);
+    const zfs = createZfsProvider(node, snapshot, control);
+    const remove = async (copy: SafetyCopy): Promise<void> => {
+      if (!(await zfs.removeMoved(copy))) await directory.remove(copy);
+    };
+    return withMoved(zfs, { ...directory, remove });
   };
 }
 
-function chosen(
-  node: SnapshotNode,
-  snapshot: Exclude<NodeConfig['snapshot'], { kind: 'directory' }>,
-  control: DataControl,
-): SnapshotProvider {
-  return snapshot.kind === 'zfs'
-    ? createZfsProvider(node, snapshot, control)
-    : createBtrfsProvider(node, snapshot, control);
-}
-
-/** Promotions rename data aside whatever the provider is: those copies are listed, put back and removed as well. */
-function withRenamed(provider: SnapshotProvider, directory: SnapshotProvider): SnapshotProvider {
+/** Promotions move data aside whatever the provider is: those copies have notes like renamed directories, and are listed and removed as well. */
+function withMoved(provider: SnapshotProvider, directory: SnapshotProvider): SnapshotProvider {
   const of = (copy: SafetyCopy): SnapshotProvider => (copy.provider === 'directory' ? directory : provider);
   return {
     ...provider,

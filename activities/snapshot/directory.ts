@@ -22,12 +22,14 @@ import {
   writeNote,
 } from './kept-notes.js';
 import { renameProblems } from './place-checks.js';
+import { createRenamer } from './rooms.js';
 
 type Taken = Awaited<ReturnType<SnapshotProvider['take']>>;
 type Returned = Awaited<ReturnType<SnapshotProvider['putBack']>>;
 
 export function createDirectoryProvider(node: SnapshotNode, control: DataControl): SnapshotProvider {
   return {
+    ...createRenamer(node.dataDir, control),
     kind: 'directory',
     nameFor: (runId) => keptDataDirFor(node.dataDir, runId),
     list: () => list(node, control),

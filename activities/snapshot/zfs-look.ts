@@ -11,6 +11,7 @@ import { stepFailure } from '../lib/failure.js';
 import { faultPoint } from '../lib/fault-points.js';
 import { zfsCloneArgs, zfsDestroyArgs } from './commands.js';
 import type { SnapshotNode } from './data-control.js';
+import { mountAt } from './zfs-mount.js';
 import type { Zfs } from './zfs-program.js';
 
 const LOOK_PREFIX = 'pgr-look-';
@@ -25,6 +26,7 @@ export async function lookInside<T>(zfs: Zfs, look: Look, work: (dir: string) =>
   const dir = await mkdtemp(path.join(tmpdir(), LOOK_PREFIX));
   try {
     await zfs.change(zfsCloneArgs(look.snapshot, clone, { mountpoint: dir, readonly: 'on' }));
+    await mountAt(zfs, clone, dir);
     faultPoint('snapshot:looking');
     return await work(path.join(dir, path.relative(mountpoint, look.node.dataDir)));
   } finally {

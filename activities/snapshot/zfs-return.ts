@@ -13,7 +13,6 @@ import {
   zfsCloneArgs,
   zfsInheritArgs,
   zfsLocalPropertiesArgs,
-  zfsMountArgs,
   zfsPromoteArgs,
   zfsRenameArgs,
   zfsSetArgs,
@@ -21,6 +20,8 @@ import {
 } from './commands.js';
 import type { DataControl, SnapshotNode } from './data-control.js';
 import { requireCluster } from './kept-notes.js';
+import { isMounted, mountAt } from './zfs-mount.js';
+import { likeProperties } from './zfs-names.js';
 import { zfsFailure, type Zfs } from './zfs-program.js';
 
 type Returned = { outcome: 'returned' | 'already-there'; setAside: string | null };
@@ -28,8 +29,6 @@ type Returned = { outcome: 'returned' | 'already-there'; setAside: string | null
 /** Where the dataset was mounted, kept on the clone until it is mounted there; `inherited` when it has no mount point of its own. */
 const MOUNTPOINT = 'pgr:mountpoint';
 const INHERITED = 'inherited';
-/** Not copied to the clone: where it is mounted comes last, and space that is reserved twice may not be there. */
-const NOT_COPIED = new Set(['mountpoint', 'canmount', 'reservation', 'refreservation', 'readonly', 'keylocation']);
 
 type Context = { node: SnapshotNode; control: DataControl; zfs: Zfs; dataset: string };
 
@@ -40,10 +39,6 @@ function namesFor(dataset: string, runId: string): { back: string; undone: strin
 
 async function exists(zfs: Zfs, target: string): Promise<boolean> {
   return (await zfs.get(target, ['type'])) !== null;
-}
-
-async function isMounted(zfs: Zfs, dataset: string): Promise<boolean> {
-  return (await zfs.get(dataset, ['mounted']))?.get('mounted')?.value === 'yes';
 }
 
 /** Null unless an earlier call came to its end. */
@@ -78,10 +73,8 @@ async function makeClone({ zfs, dataset }: Context, copy: SafetyCopy, back: stri
   if (isHere && !(await exists(zfs, back))) {
     const result = await zfs.run(zfsLocalPropertiesArgs(dataset));
     if (result.exitCode !== 0) throw zfsFailure(result);
-    const local = new Map(result.stdout.split('\n').map((line) => line.split('\t', 2) as [string, string]));
-    const copied = [...local].filter(([name]) => name !== '' && !NOT_COPIED.has(name));
-    const mountpoint = local.get('mountpoint') ?? INHERITED;
-    const properties = { ...Object.fromEntries(copied), mountpoint: 'none', [MOUNTPOINT]: mountpoint };
+    const { copied, mountpoint } = likeProperties(result.stdout);
+    const properties = { ...copied, mountpoint: 'none', [MOUNTPOINT]: mountpoint ?? INHERITED };
     await zfs.change(zfsCloneArgs(copy.name, back, properties));
   }
   faultPoint('snapshot:back-cloned');
@@ -106,6 +99,7 @@ async function mountAgain({ zfs, dataset }: Context): Promise<void> {
     const inherited = mountpoint === INHERITED;
     await zfs.change(inherited ? zfsInheritArgs('mountpoint', dataset) : zfsSetArgs('mountpoint', mountpoint, dataset));
   }
-  if (!(await isMounted(zfs, dataset))) await zfs.change(zfsMountArgs(dataset));
+  const place = (await zfs.get(dataset, ['mountpoint']))?.get('mountpoint')?.value ?? '/';
+  await mountAt(zfs, dataset, place);
   await zfs.change(zfsInheritArgs(MOUNTPOINT, dataset));
 }

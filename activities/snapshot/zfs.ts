@@ -10,7 +10,10 @@ import type { NewSafetyCopy, SnapshotProvider } from '../lib/snapshot.js';
 import { requireNoProblem } from './btrfs.js';
 import { zfsDestroyArgs, zfsHoldArgs, zfsReleaseArgs, zfsSetArgs, zfsSnapshotArgs } from './commands.js';
 import { markOf, type DataControl, type SnapshotNode } from './data-control.js';
-import { isUntouched, requireCluster } from './kept-notes.js';
+import { requirePlace } from './directory.js';
+import { isUntouched, removeNote, requireCluster, requireNoteOf } from './kept-notes.js';
+import { createZfsMover, destroyAt } from './zfs-move.js';
+import { datasetOf, ownDatasets, parentOf } from './zfs-names.js';
 import { zfsProblems } from './zfs-check.js';
 import { lookInside } from './zfs-look.js';
 import { createZfs, zfsFailure, type Properties, type Zfs } from './zfs-program.js';
@@ -20,18 +23,22 @@ const FIELDS = ['environment', 'node', 'host', 'run', 'run-id', 'system-identifi
 const VERIFIED = 'pgr:verified';
 const PROPERTIES = [...FIELDS.map((field) => `pgr:${field}`), VERIFIED, 'userrefs', 'used'];
 
-type Context = { node: SnapshotNode; control: DataControl; zfs: Zfs; dataset: string };
+type Context = { node: SnapshotNode; control: DataControl; zfs: Zfs; dataset: string; sudo: boolean };
 type Taken = Awaited<ReturnType<SnapshotProvider['take']>>;
 type Returned = Awaited<ReturnType<SnapshotProvider['putBack']>>;
+
+/** `removeMoved`: removes data that a promotion moved aside for good; false when they are no dataset. */
+export type ZfsProvider = SnapshotProvider & { removeMoved(copy: SafetyCopy): Promise<boolean> };
 
 export function createZfsProvider(
   node: SnapshotNode,
   options: { dataset: string; sudo: boolean },
   control: DataControl,
-): SnapshotProvider {
-  const { dataset } = options;
-  const context = { node, control, zfs: createZfs(options), dataset };
+): ZfsProvider {
+  const { dataset, sudo } = options;
+  const context = { node, control, zfs: createZfs(options), dataset, sudo };
   return {
+    ...createZfsMover(context),
     kind: 'zfs',
     nameFor: (runId) => nameFor(dataset, runId),
     check: async () => ({
@@ -42,6 +49,7 @@ export function createZfsProvider(
     take: (copy) => take(context, copy),
     putBack: (copy) => putBack(context, copy),
     remove: (copy) => remove(context, copy),
+    removeMoved: (copy) => removeMoved(context, copy),
   };
 }
 
@@ -60,7 +68,10 @@ async function own(zfs: Zfs, name: string, runId: string): Promise<Properties | 
 }
 
 async function list({ zfs, dataset }: Context): Promise<SafetyCopy[]> {
-  const names = (await zfs.list('snapshot', dataset)).filter((name) => name.startsWith(`${dataset}@pgr-`));
+  // Also those of data that a promotion moved aside: their snapshots went with them.
+  const all = await zfs.list('snapshot', parentOf(dataset));
+  const own = new Set(ownDatasets(dataset, all.map(datasetOf)));
+  const names = all.filter((name) => own.has(datasetOf(name)) && name.includes('@pgr-'));
   const copies = [...(await zfs.getAll(names, PROPERTIES))].map(([name, facts]) => describe(name, facts));
   return copies.filter((copy) => copy !== null).sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt));
 }
@@ -102,7 +113,8 @@ async function putBack(context: Context, copy: SafetyCopy): Promise<Returned> {
 }
 
 async function remove({ zfs, dataset }: Context, copy: SafetyCopy): Promise<void> {
-  const name = requireName(copy, nameFor(dataset, copy.runId));
+  const [moved] = ownDatasets(dataset, [datasetOf(copy.name)]);
+  const name = requireName(copy, nameFor(moved ?? dataset, copy.runId));
   if ((await own(zfs, name, copy.runId)) === null) return;
   await zfs.run(zfsReleaseArgs(name));
   faultPoint('snapshot:removing');
@@ -110,6 +122,16 @@ async function remove({ zfs, dataset }: Context, copy: SafetyCopy): Promise<void
   if ((await own(zfs, name, copy.runId)) === null) return;
   await hold(zfs, name);
   throw result instanceof Error ? result : stepFailure('SnapshotFailed', `snapshot ${name} is still there`);
+}
+
+async function removeMoved({ zfs, dataset, node, control, sudo }: Context, copy: SafetyCopy): Promise<boolean> {
+  const kept = requirePlace(copy, node.dataDir);
+  await requireNoteOf(control, kept, copy);
+  const result = await destroyAt({ zfs, dataset, node, control, sudo }, kept);
+  if (result === 'none' && (await control.pathExists(kept))) return false;
+  faultPoint('snapshot:removing');
+  await removeNote(kept);
+  return true;
 }
 
 async function takeNew(
@@ -170,5 +192,11 @@ function describe(name: string, facts: Properties): SafetyCopy | null {
 
 function requireName(copy: SafetyCopy, expected: string): string {
   if (copy.name === expected) return copy.name;
-  throw stepFailure('IdentityMismatch', `${copy.name} is not the snapshot of run ${copy.run} on this node`);
+  throw stepFailure(
+    'IdentityMismatch',
+    `${copy.name} is not the snapshot of run ${copy.run} on ${expected.replace(/@.*$/, '')}`,
+    {
+      hint: 'it may belong to data that a promotion moved aside: `zfs list -t snapshot`',
+    },
+  );
 }

@@ -33,8 +33,11 @@ function registerUp(lab: Command, context: CliContext): void {
         '18',
       ]),
     );
-  command.option('--with <parts>', 'haproxy, pgbouncer (by commas): a write VIP, and a pooler before it');
-  withExample(command, 'pgr lab up', 'pgr lab up --with haproxy,pgbouncer', 'pgr lab up --dir /srv/lab').action(
+  command.option(
+    '--with <parts>',
+    'haproxy, pgbouncer, zfs (by commas): a write VIP, a pooler before it, datasets for the data',
+  );
+  withExample(command, 'pgr lab up', 'pgr lab up --with haproxy,pgbouncer,zfs', 'pgr lab up --dir /srv/lab').action(
     async (flags: UpFlags) => {
       const [{ labUp }, { parseExtras }] = await Promise.all([
         import('../../lab/up.js'),

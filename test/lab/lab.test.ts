@@ -118,8 +118,8 @@ test('a bring-up that is killed at any stage goes on where it was and starts not
   for (const one of ['start-dev', '-s3.config=', 'worker --all', '--writer-of', 'dallas/data', 'chicago/data']) {
     expect({ one, count: lines.filter((line) => line.includes(one)).length }).toEqual({ one, count: 1 });
   }
-  expect(existsSync(path.join(labDir, 'nodes', 'dallas', 'data.new'))).toBe(false);
-  expect(existsSync(path.join(labDir, 'nodes', 'chicago', 'data.new'))).toBe(false);
+  expect(existsSync(path.join(labDir, 'nodes', 'dallas', 'data.new-lab'))).toBe(false);
+  expect(existsSync(path.join(labDir, 'nodes', 'chicago', 'data.new-lab'))).toBe(false);
 });
 
 test('up again changes nothing, also when two run at once', async () => {

@@ -43,17 +43,7 @@ group('data on a ZFS dataset', () => {
     const scene = await makeRebuildScene({
       special,
       prepare: async (dataDir) => ({ kind: 'zfs', dataset: await pool.createDataset(name, dataDir), sudo: false }),
-      cleanUp: async () => {
-        const below = (await pool.zfs('list', '-H', '-o', 'name', '-t', 'filesystem', '-r', pool.pool)).split('\n');
-        for (const dataset of below.filter((line) => line.startsWith(`${pool.pool}/`))) {
-          await waitFor(() =>
-            pool.zfs('unmount', dataset).then(
-              () => true,
-              (error: unknown) => /not currently mounted/.test(String(error)),
-            ),
-          );
-        }
-      },
+      cleanUp: () => pool.unmountAll(),
     });
     return { scene, dataset: `${pool.pool}/${name}` };
   }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { runProgram, runProgramOrFail } from '../../activities/lib/exec.js';
-import { onPath } from './zfs.js';
+import { isOnPath } from '../../lab/zfs-daemon.js';
 
 export type TestBtrfs = { mount: string; btrfs(...args: string[]): Promise<string>; destroy(): Promise<void> };
 
@@ -15,7 +15,7 @@ const BYTES = 3 * 1024 ** 3;
 /** Null when tests with btrfs can run here, else why not. */
 export function btrfsMissing(): string | null {
   if (process.getuid?.() !== 0) return 'mounting needs root';
-  if (!onPath('mkfs.btrfs')) return 'btrfs is not installed (Debian: btrfs-progs)';
+  if (!isOnPath('mkfs.btrfs')) return 'btrfs is not installed (Debian: btrfs-progs)';
   spawnSync('modprobe', ['btrfs']);
   if (!readFileSync('/proc/filesystems', 'utf8').includes('btrfs')) return 'the kernel has no btrfs';
   return existsSync('/dev/loop-control') ? null : 'there are no loop devices';

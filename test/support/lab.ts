@@ -39,12 +39,12 @@ export class TestLab {
     readonly parent: string,
   ) {}
 
-  /** Brings a lab up in a new temporary directory. */
-  static async up(): Promise<TestLab> {
+  /** Brings a lab up in a new temporary directory. `more`: further words of `lab up`. */
+  static async up(more: string[] = []): Promise<TestLab> {
     const parent = await mkdtemp(path.join(tmpdir(), 'pgr-lab-test-'));
     const lab = new TestLab(path.join(parent, 'lab'), parent);
     TestLab.#open.add(lab);
-    const result = await lab.pgr(['lab', 'up'], { timeoutMs: 240_000 });
+    const result = await lab.pgr(['lab', 'up', ...more], { timeoutMs: 240_000 });
     if (result.exitCode !== 0) {
       const log = await readFile(path.join(lab.dir, 'logs', 'worker.log'), 'utf8').catch(() => '');
       await lab.destroy();

@@ -2,7 +2,7 @@
  * A production of two real servers with an archive, a mistake in it, and a sandbox that was made by hand and is paused before the mistake:
  * the scene in which a promotion begins.
  */
-import { chown, cp, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { createJobRunner } from '../../activities/jobs/job-runner.js';
@@ -10,6 +10,7 @@ import type { ActivityDeps } from '../../activities/lib/deps.js';
 import { readBootId } from '../../activities/lib/boot-id.js';
 import { runProgramOrFail } from '../../activities/lib/exec.js';
 import { runAsOwner } from '../../activities/postgres/data-directory.js';
+import { dataControl } from '../../activities/postgres/data-control.js';
 import { requireControlData } from '../../activities/postgres/control-data.js';
 import { listServerProcesses, readPostmaster } from '../../activities/postgres/postmaster.js';
 import { writeMarker } from '../../activities/postgres/sandbox/marker.js';
@@ -17,7 +18,8 @@ import { placeOf } from '../../activities/postgres/sandbox/place.js';
 import { makeSocketDir, removeSocketDir, socketDirFor } from '../../activities/postgres/sandbox/socket-dir.js';
 import { serverControl, startServer } from '../../activities/postgres/server.js';
 import { createRuntimes } from '../../activities/runtime/create-runtimes.js';
-import { configSchema, type Config } from '../../config/schema.js';
+import { createSnapshots } from '../../activities/snapshot/create-snapshots.js';
+import { configSchema, type Config, type NodeConfig } from '../../config/schema.js';
 import type { RecoveryPlan } from '../../shared/contracts/plan.js';
 import type { NodeStepInput } from '../../shared/contracts/promotion.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
@@ -75,7 +77,7 @@ export async function sceneDeps(
     poolers: () => [],
     pauseGuard: () =>
       Promise.resolve({ extend: () => Promise.resolve(), done: () => Promise.resolve({ resumed: false }) }),
-    snapshot: () => unused(),
+    snapshot: createSnapshots(config, dataControl),
     program: { node: process.execPath, distDir: '/nowhere', configPath: '/nowhere' },
     log,
     directoryStore,
@@ -83,12 +85,31 @@ export async function sceneDeps(
 }
 
 /** Two nodes (`standby: false` for one), a table `orders` of 1,000 rows, a base to make sandboxes of. */
-export async function makeScene(options: { standby?: boolean; archive?: boolean } = {}): Promise<Scene> {
+export type PromotionSceneOptions = {
+  standby?: boolean;
+  archive?: boolean;
+  /** Makes the (empty) data directory of a node and says how it is copied and moved. */
+  prepare?: (name: string, dataDir: string) => Promise<NodeConfig['snapshot']>;
+  cleanUp?: () => Promise<void>;
+};
+
+export async function makeScene(options: PromotionSceneOptions = {}): Promise<Scene> {
   const dir = await serverDirectory('pgr-promo-');
   const storeDir = path.join(dir, 'store');
   const made: { dallas?: Cluster; chicago?: Cluster | null } = {};
   try {
-    const dallasDir = await ownedDirectory(dir, 'dallas');
+    const snapshots: Record<string, NodeConfig['snapshot']> = {};
+    const prepared = async (name: string): Promise<string> => {
+      const own = await ownedDirectory(dir, name);
+      if (options.prepare === undefined) return own;
+      const dataDir = path.join(own, 'data');
+      snapshots[name] = await options.prepare(name, dataDir);
+      const owner = await serverOwner();
+      await chmod(dataDir, 0o700);
+      await chown(dataDir, owner.uid, owner.gid);
+      return own;
+    };
+    const dallasDir = await prepared('dallas');
     await mkdir(path.join(storeDir, 'wal'), { recursive: true });
     const dallas = await startCluster({ dir: dallasDir, start: false });
     made.dallas = dallas;
@@ -103,8 +124,7 @@ export async function makeScene(options: { standby?: boolean; archive?: boolean 
     await dallas.query('create schema pgr');
     await dallas.query('create table pgr.heartbeat (at timestamptz primary key, source text not null)');
     await dallas.query("create table orders as select g as id, 'order ' || g as note from generate_series(1, 1000) g");
-    const chicago =
-      options.standby === false ? null : await startStandby(dallas, { dir: await ownedDirectory(dir, 'chicago') });
+    const chicago = options.standby === false ? null : await startStandby(dallas, { dir: await prepared('chicago') });
     made.chicago = chicago;
     const baseDir = path.join(dir, 'base');
     await runProgramOrFail(
@@ -112,10 +132,11 @@ export async function makeScene(options: { standby?: boolean; archive?: boolean 
       ['-d', dallas.url, '-D', baseDir, '-X', 'none', '-c', 'fast', '--no-sync'],
       runAsOwner(dallas.owner),
     );
-    return await finishScene(dir, dallas, chicago, baseDir, storeDir);
+    return await finishScene({ dir, dallas, chicago, baseDir, storeDir, snapshots, cleanUp: options.cleanUp });
   } catch (error) {
     await made.chicago?.destroy();
     await made.dallas?.destroy();
+    await options.cleanUp?.();
     await rm(dir, { recursive: true, force: true });
     throw error;
   }
@@ -129,7 +150,7 @@ async function ownedDirectory(parent: string, name: string): Promise<string> {
   return target;
 }
 
-function configFor(dir: string, dallas: Cluster, chicago: Cluster | null): Config {
+function configFor({ dir, dallas, chicago, snapshots }: Made): Config {
   const nodes = [
     { name: 'dallas', cluster: dallas },
     ...(chicago === null ? [] : [{ name: 'chicago', cluster: chicago }]),
@@ -150,6 +171,7 @@ function configFor(dir: string, dallas: Cluster, chicago: Cluster | null): Confi
           dataDir: cluster.dataDir,
           binDir: cluster.binDir,
           runtime: { kind: 'process', logFile: cluster.logFile },
+          snapshot: snapshots[name] ?? { kind: 'directory' },
         })),
         routing: { kind: 'multihost', url: `postgresql://postgres@${hosts}/postgres?target_session_attrs=read-write` },
         backups: { kind: 's3', bucket: 'none', accessKeyId: 'env:NONE_ID', secretAccessKey: 'env:NONE_SECRET' },
@@ -158,14 +180,19 @@ function configFor(dir: string, dallas: Cluster, chicago: Cluster | null): Confi
   });
 }
 
-async function finishScene(
-  dir: string,
-  dallas: Cluster,
-  chicago: Cluster | null,
-  baseDir: string,
-  storeDir: string,
-): Promise<Scene> {
-  const config = configFor(dir, dallas, chicago);
+type Made = {
+  dir: string;
+  dallas: Cluster;
+  chicago: Cluster | null;
+  baseDir: string;
+  storeDir: string;
+  snapshots: Record<string, NodeConfig['snapshot']>;
+  cleanUp: (() => Promise<void>) | undefined;
+};
+
+async function finishScene(made: Made): Promise<Scene> {
+  const { dir, dallas, chicago, baseDir, storeDir, cleanUp } = made;
+  const config = configFor(made);
   const configFile = path.join(dir, 'config.json');
   await writeFile(configFile, JSON.stringify({ config, storeDir }));
   const { directoryStore: store, ...deps } = await sceneDeps(config, storeDir);
@@ -189,6 +216,7 @@ async function finishScene(
     async destroy() {
       scenes.delete(scene);
       await stopEverythingIn(dir);
+      await cleanUp?.();
       await chicago?.destroy();
       await dallas.destroy();
       for (const socketDir of socketDirs) await removeSocketDir(socketDir);

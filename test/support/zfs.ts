@@ -1,119 +1,85 @@
 /**
- * A real ZFS for tests: the kernel's where it is loaded, else a zfs-fuse daemon of our own, with a pool on a file. One daemon can run on a machine, so a lock file keeps test files
- * apart. Only root can use it.
+ * A real ZFS for tests: a pool on a file, in the kernel's ZFS or in the zfs-fuse that everything on this machine shares (lab/zfs-daemon.ts): test files and labs
+ * run side by side, and the last one to leave stops it. Only root can use it.
  */
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { runProgram, runProgramOrFail } from '../../activities/lib/exec.js';
-import { identify, isAlive, type ProcessIdentity } from '../../activities/lib/process-identity.js';
-import { waitFor } from './promotion-scene.js';
+import { identify } from '../../activities/lib/process-identity.js';
+import { listPools, whyNoZfs, withoutZfs, withZfs, zpool } from '../../lab/zfs-daemon.js';
 
 export type TestZfs = {
   pool: string;
   /** Makes a dataset that is mounted at `mountpoint`. */
   createDataset(name: string, mountpoint: string): Promise<string>;
   zfs(...args: string[]): Promise<string>;
+  /** Unmounts everything, so that directories around the mount points can be removed. */
+  unmountAll(): Promise<void>;
   destroy(): Promise<void>;
 };
 
-const LOCK = path.join(tmpdir(), 'pgr-test-zfs.lock');
 const POOL_BYTES = 3 * 1024 ** 3;
+const PREFIX = 'pgrtest';
 
 /** Null when tests with ZFS can run here, else why not. */
-export function zfsMissing(): string | null {
-  if (process.getuid?.() !== 0) return 'ZFS needs root';
-  if (!onPath('zfs') || !onPath('zpool')) return 'zfs is not installed (Debian: zfs-fuse)';
-  if (existsSync('/sys/module/zfs')) return null;
-  if (!onPath('zfs-fuse')) return 'there is neither the zfs kernel module nor zfs-fuse';
-  return existsSync('/dev/fuse') ? null : 'there is no /dev/fuse';
-}
-
-export function onPath(program: string): boolean {
-  return [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) =>
-    existsSync(path.join(dir, program)),
-  );
-}
+export const zfsMissing = whyNoZfs;
 
 export async function startZfs(): Promise<TestZfs> {
-  await takeLock();
   const dir = await mkdtemp(path.join(tmpdir(), 'pgr-zfs-'));
-  const pool = `pgrtest${String(process.pid)}`;
-  let daemon: ProcessIdentity | null = null;
+  const pool = `${PREFIX}${String(process.pid)}x${path.basename(dir).slice(-6)}`;
   const destroy = async (): Promise<void> => {
-    for (let tries = 0; tries < 20; tries += 1) {
-      const result = await runProgram('zpool', ['destroy', '-f', pool]);
-      if (result.exitCode === 0 || /no such pool/.test(result.stderr)) break;
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
-    await stopDaemon(daemon);
+    await withoutZfs(async () => {
+      if ((await listPools())?.includes(pool) === true) await zpool('destroy', '-f', pool);
+    });
     await rm(dir, { recursive: true, force: true });
-    await rm(LOCK, { force: true });
   };
   try {
-    daemon = existsSync('/sys/module/zfs') ? null : await startDaemon();
-    const file = path.join(dir, 'pool');
-    const handle = await open(file, 'w');
-    await handle.truncate(POOL_BYTES);
-    await handle.close();
-    await runProgramOrFail('zpool', ['create', '-m', path.join(dir, 'mnt'), pool, file]);
+    await withZfs(async () => {
+      await destroyOrphans();
+      const file = path.join(dir, 'pool');
+      const handle = await open(file, 'w');
+      await handle.truncate(POOL_BYTES);
+      await handle.close();
+      await zpool('create', '-o', 'cachefile=none', '-m', path.join(dir, 'mnt'), pool, file);
+    });
   } catch (error) {
     await destroy();
     throw error;
   }
+  const zfs = (...args: string[]): Promise<string> => runProgramOrFail('zfs', args);
   return {
     pool,
-    zfs: (...args) => runProgramOrFail('zfs', args),
+    zfs,
     async createDataset(name, mountpoint) {
       await mkdir(mountpoint, { recursive: true });
-      await runProgramOrFail('zfs', [
-        'create',
-        '-o',
-        `mountpoint=${mountpoint}`,
-        '-o',
-        'recordsize=8k',
-        `${pool}/${name}`,
-      ]);
+      await zfs('create', '-o', `mountpoint=${mountpoint}`, '-o', 'recordsize=8k', `${pool}/${name}`);
       return `${pool}/${name}`;
+    },
+    async unmountAll() {
+      const names = (await zfs('list', '-H', '-o', 'name', '-t', 'filesystem', '-r', pool)).split('\n');
+      for (const name of names.filter((line) => line.startsWith(`${pool}/`))) await unmount(name);
     },
     destroy,
   };
 }
 
-async function startDaemon(): Promise<ProcessIdentity> {
-  const child = spawn('zfs-fuse', ['--no-daemon'], { stdio: 'ignore', detached: true });
-  child.unref();
-  const identity = await identify(child.pid ?? 0);
-  if (identity === null) throw new Error('zfs-fuse did not start');
-  await waitFor(async () => (await runProgram('zpool', ['list'])).exitCode === 0);
-  return identity;
+/** FUSE lets go in the background. */
+async function unmount(dataset: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const result = await runProgram('zfs', ['unmount', dataset]);
+    if (result.exitCode === 0 || /not currently mounted/.test(result.stderr)) return;
+    if (Date.now() > deadline) throw new Error(`cannot unmount ${dataset}: ${result.stderr}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
-async function stopDaemon(daemon: ProcessIdentity | null): Promise<void> {
-  if (daemon === null) return;
-  if (await isAlive(daemon)) process.kill(daemon.pid, 'SIGTERM');
-  await waitFor(async () => !(await isAlive(daemon))).catch(() => process.kill(daemon.pid, 'SIGKILL'));
-}
-
-/** Waits for a test file that uses ZFS now; a lock whose process is gone is nobody's. */
-async function takeLock(): Promise<void> {
-  await waitFor(async () => {
-    const own = await identify(process.pid);
-    try {
-      const handle = await open(LOCK, 'wx');
-      await handle.writeFile(JSON.stringify(own));
-      await handle.close();
-      return true;
-    } catch {
-      const holder = await readFile(LOCK, 'utf8').then(
-        (text) => JSON.parse(text) as ProcessIdentity,
-        () => null,
-      );
-      if (holder !== null && !(await isAlive(holder))) await rm(LOCK, { force: true });
-      return false;
-    }
-  }, 300_000);
+/** Pools of test processes that were killed: they would keep the daemon for ever. */
+async function destroyOrphans(): Promise<void> {
+  for (const name of (await listPools()) ?? []) {
+    const pid = new RegExp(`^${PREFIX}(\\d+)x`).exec(name)?.[1];
+    if (pid !== undefined && (await identify(Number(pid))) === null) await runProgram('zpool', ['destroy', '-f', name]);
+  }
 }

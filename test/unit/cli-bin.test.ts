@@ -168,3 +168,21 @@ test('a lock whose holder was killed is taken over', () => {
   writeFileSync(at('dist/.lock/pid'), '4194999\n');
   expect(pgr(['runs']).code).toBe(0);
 });
+
+test('packages are never installed through a link: another checkout may live on them', () => {
+  mkdirSync(at('elsewhere'));
+  put('elsewhere/.package-lock.json', '{}');
+  put('elsewhere/kept', '');
+  symlinkSync(at('elsewhere'), at('node_modules'));
+  age('elsewhere/.package-lock.json', -200);
+  const { code, err } = pgr(['runs']);
+  expect(code).toBe(5);
+  expect(err).toContain(`node_modules is a link to ${at('elsewhere')}`);
+  expect(err).toContain('npm ci');
+  expect(npmCalls()).toEqual([]);
+  expect(existsSync(at('elsewhere/kept'))).toBe(true);
+  // Up to date, it is as good as a directory, and the lock was given back.
+  age('elsewhere/.package-lock.json', 0);
+  expect(pgr(['runs']).code).toBe(0);
+  expect(npmCalls().map((call) => call.split(' ')[0])).toEqual(['run']);
+});

@@ -28,8 +28,8 @@ export async function readDivergence(input: RejoinInput, place: NodePlace, clien
   if (isBefore(control, fork)) return { kind: 'restart', lost: none };
   const lost = await readLostTail(node, control.timeline, fork);
   if (lost.exact && (await recordsBehind(node, control.timeline, fork)) === 'none') return { kind: 'restart', lost };
-  if (!(await canBeRewound(place, control)))
-    return { kind: 'rebuild', why: 'it has neither data checksums nor wal_log_hints, or no WAL to compare', lost };
+  const blocker = await rewindBlocker(place, control, client);
+  if (blocker !== null) return { kind: 'rebuild', why: blocker, lost };
   if (lost.exact && lost.commits.length === 0) return { kind: 'rewind', lost };
   const why = lost.exact
     ? `${String(lost.commits.length)} commits that ${input.to} does not have`
@@ -58,8 +58,14 @@ async function forkOf(client: pg.Client, timeline: number, ancestor: number): Pr
   );
 }
 
-async function canBeRewound(place: NodePlace, control: ControlData): Promise<boolean> {
+/**
+ * Why pg_rewind cannot work on these data, null when it can (PostgreSQL docs and source, pg_rewind): the data must have checksums or wal_log_hints, one
+ * is enough and pg_control knows both; the source must have full_page_writes, which mend pages that were torn while they were read from it.
+ */
+async function rewindBlocker(place: NodePlace, control: ControlData, source: pg.Client): Promise<string | null> {
+  if (!control.checksums && !control.walLogHints) return 'it has neither data checksums nor wal_log_hints';
+  const { rows } = await source.query<{ on: boolean }>("select current_setting('full_page_writes') = 'on' as on");
+  if (rows[0]?.on !== true) return 'full_page_writes is off on the new primary';
   const names = await readdir(path.join(place.dataDir, 'pg_wal'));
-  // wal_log_hints of a stopped server is not in its control file's first lines; checksums are what every cluster of ours has.
-  return control.checksums && names.some((name) => /^[0-9A-F]{24}$/.test(name));
+  return names.some((name) => /^[0-9A-F]{24}$/.test(name)) ? null : 'there is no WAL in it to compare';
 }

@@ -27,7 +27,7 @@ export function createFinishPromotion(deps: ActivityDeps) {
     }
     if (marker.state !== 'promoted') await writeMarker(sandbox, { ...marker, state: 'promoted' });
     const names = await readdir(sandbox.dir);
-    for (const name of names.filter((entry) => entry === 'wal' || /^base-\d+$/.test(entry))) {
+    for (const name of names.filter((entry) => entry === 'wal' || /^(base-\d+|data\.copied)$/.test(entry))) {
       await rm(path.join(sandbox.dir, name), { recursive: true, force: true });
     }
     await removeSocketDir(marker.socketDir);

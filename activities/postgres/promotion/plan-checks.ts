@@ -1,5 +1,5 @@
 /** What must be true before a sandbox may be promoted. Each check refuses with the fact that is wrong; nothing is changed by any of them. */
-import { lstat, readdir, stat } from 'node:fs/promises';
+import { readdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { NodeConfig } from '../../../config/schema.js';
@@ -8,9 +8,11 @@ import { keptDataDirFor } from '../../../shared/ids.js';
 import { compareLsn, type Lsn } from '../../../shared/lsn.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
+import type { SnapshotProvider } from '../../lib/snapshot.js';
 import { connectNode } from '../connection.js';
 import { directoryState, inSameFileSystem, ownerOf, pathExists } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
+import { treeBytes } from '../rebuild/tree-bytes.js';
 import { requireMarker, tainted } from '../sandbox/marker.js';
 import type { SandboxPlace } from '../sandbox/place.js';
 import { readArchiveSettings } from './archive-wait.js';
@@ -61,29 +63,55 @@ export function replayProblem(plan: Pick<RecoveryPlan, 'stop' | 'boundary'>, rep
   return null;
 }
 
-/** The data directory can be renamed away and the sandbox into its place. */
-export async function requireFreePlace(node: NodeConfig, sandbox: SandboxPlace, runId: string): Promise<void> {
-  const { dataDir } = node;
-  const parent = path.dirname(path.resolve(dataDir));
-  if (!(await inSameFileSystem(sandbox.dataDir, parent))) {
+/**
+ * The data directory can be moved away and the sandbox into its place. Returns warnings: what the swap will cost where the sandbox cannot be moved
+ * as it is.
+ */
+export async function requireFreePlace(
+  node: NodeConfig,
+  sandbox: SandboxPlace,
+  runId: string,
+  mover: SnapshotProvider,
+): Promise<string[]> {
+  const dataDir = path.resolve(node.dataDir);
+  await mover.settleMoves();
+  const kept = keptDataDirFor(dataDir, runId);
+  if (await pathExists(kept)) throw refuse(`${kept} exists already`, 'move it away');
+  const [problem] = await mover.moveProblems();
+  if (problem !== undefined) throw refuse(problem, 'mend that or change dataDir or snapshot in the config');
+  const warnings = (await mover.isMovable(sandbox.dataDir)) ? [] : await copyWarnings(dataDir, sandbox, mover);
+  const state = await directoryState(dataDir);
+  if (state === 'other') throw refuse(`${dataDir} holds files, but no cluster`, 'see what they are and move them away');
+  if (state === 'cluster') await requireOwnWal(dataDir);
+  return warnings;
+}
+
+/** Copied while production is stopped: free where the file system shares blocks, else it takes its time and its space. */
+async function copyWarnings(dataDir: string, sandbox: SandboxPlace, mover: SnapshotProvider): Promise<string[]> {
+  const parent = path.dirname(dataDir);
+  if (mover.kind === 'directory') {
     throw refuse(
       `${sandbox.dataDir} and ${parent} are different file systems`,
       'set sandbox.dir beside the data directory',
     );
   }
-  if (await pathExists(keptDataDirFor(path.resolve(dataDir), runId))) {
-    throw refuse(`${keptDataDirFor(dataDir, runId)} exists already`, 'move it away');
+  const place = (await pathExists(dataDir)) ? dataDir : parent;
+  if ((await inSameFileSystem(sandbox.dataDir, parent)) && mover.kind === 'btrfs') return [];
+  const bytes = await treeBytes(sandbox.dataDir);
+  const { bavail, bsize } = await statfs(place);
+  const mib = (value: number): string => `${String(Math.ceil(value / 1024 ** 2))} MiB`;
+  if (bavail * bsize < bytes) {
+    throw stepFailure(
+      'SpaceMissing',
+      `the recovered data need ${mib(bytes)} in ${mover.kind}, ${mib(bavail * bsize)} are free`,
+      {
+        hint: 'nothing was touched; free that space (`pgr snapshots prune`), then `pgr retry`',
+      },
+    );
   }
-  const state = await directoryState(dataDir);
-  if (state === 'missing') return;
-  if ((await lstat(dataDir)).isSymbolicLink()) {
-    throw refuse(`${dataDir} is a symbolic link`, 'set dataDir in the config to the real path');
-  }
-  if ((await stat(dataDir)).dev !== (await stat(parent)).dev) {
-    throw refuse(`${dataDir} is a mount point and cannot be renamed`, 'use a directory below the mount point');
-  }
-  if (state === 'other') throw refuse(`${dataDir} holds files, but no cluster`, 'see what they are and move them away');
-  if (state === 'cluster') await requireOwnWal(dataDir);
+  return [
+    `the recovered data (${mib(bytes)}) are copied from ${sandbox.dir} while production is stopped: it is no ${mover.kind} place of its own`,
+  ];
 }
 
 /** Tablespaces lie outside of the data directory: a rename would not keep them, and the recovered cluster would write into them. */

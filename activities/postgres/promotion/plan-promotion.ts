@@ -27,7 +27,8 @@ export function createPlanPromotion(deps: ActivityDeps) {
     const nodes = await probeNodes(deps, input.environment, environment, ref.host);
     const primary = choosePrimary(nodes, ref.host);
     requireSameCluster(nodes, plan.systemIdentifier);
-    await requireFreePlace(primary.node, sandbox, input.runId);
+    const mover = deps.snapshot(input.environment, primary.node.name);
+    const place = await requireFreePlace(primary.node, sandbox, input.runId, mover);
     await requireProductionArchives(deps, input.environment, primary, sandbox);
     const lost = await readLost(deps, input, primary);
     const standbys = nodes.filter((probed) => probed !== primary);
@@ -40,7 +41,7 @@ export function createPlanPromotion(deps: ActivityDeps) {
       ...lost,
       apps: environment.apps.map((app) => app.name),
       backups: describeBackups(environment),
-      warnings: [...plan.warnings, ...warningsOf(environment, primary, standbys)],
+      warnings: [...plan.warnings, ...place, ...warningsOf(environment, primary, standbys)],
     };
     return { ...body, hash: sha256Hex(canonicalJson(body)) };
   };

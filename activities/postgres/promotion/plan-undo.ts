@@ -18,6 +18,7 @@ export function createPlanUndo(deps: ActivityDeps) {
     const planned = promotion.plan.primary;
     const environment = environmentOf(deps.config, input.environment);
     const node = nodeNamed(environment, planned.name);
+    await deps.snapshot(input.environment, planned.name).settleMoves();
     const kept = await requireKeptData(node, planned);
     const nodes = await probeNodes(deps, input.environment, environment, node.host);
     const current = requirePromoted(nodes, planned, promotion.timeline);

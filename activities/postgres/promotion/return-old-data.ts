@@ -7,7 +7,7 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
-import { directoryState, renameDurably } from '../data-directory.js';
+import { directoryState } from '../data-directory.js';
 import { readKeptNote, removeKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped } from './node-place.js';
 import { setAside } from './swap-out.js';
@@ -17,6 +17,8 @@ export function createReturnOldData(deps: ActivityDeps) {
     const place = nodePlace(deps, input);
     const { dataDir, keptDataDir, node } = place;
     const { systemIdentifier } = input.expect;
+    const mover = deps.snapshot(input.environment, input.node);
+    await mover.settleMoves();
     if ((await directoryState(keptDataDir)) === 'missing') {
       if ((await readKeptNote(place.keptNote))?.clusterState === NOTHING_TO_KEEP) {
         throw stepFailure('SafetyCopyMissing', `there was nothing in ${dataDir} to keep when the run began`, {
@@ -29,9 +31,9 @@ export function createReturnOldData(deps: ActivityDeps) {
     }
     await requireStopped(keptDataDir);
     await requireCluster(node.binDir, keptDataDir, systemIdentifier);
-    if ((await directoryState(dataDir)) !== 'missing') await setAside(place, input);
+    if (!['missing', 'empty'].includes(await directoryState(dataDir))) await setAside(place, input, mover);
     faultPoint('return-old-data:before-rename');
-    await renameDurably(keptDataDir, dataDir);
+    await mover.move(keptDataDir, dataDir);
     faultPoint('return-old-data:after-rename');
     await requireCluster(node.binDir, dataDir, systemIdentifier);
     await removeKeptNote(place.keptNote);

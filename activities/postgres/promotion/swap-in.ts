@@ -1,40 +1,45 @@
 /**
  * Moves the recovered cluster of a sandbox into the place of production's data directory. Everything is prepared in the sandbox (clean stop,
- * configuration, WAL, flush to disk); the one rename at the end is the moment of the change. Killed anywhere, the next attempt decides by
- * what is on disk. Needs: the old data kept aside, no server in either place.
+ * configuration, WAL, flush to disk); the one move at the end is the moment of the change. Where data directories are datasets or subvolumes and
+ * the sandbox is none, its files are copied into a new one first (stage-sandbox.ts). Killed anywhere, the next attempt decides by what is on disk.
+ * Needs: the old data kept aside, no server in either place.
  */
-import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { SwapInInput, SwapInResult } from '../../../shared/contracts/promotion.js';
 import type { ActivityDeps } from '../../lib/deps.js';
-import { runProgram, describeFailure } from '../../lib/exec.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
-import { syncOnlyArgs } from '../commands.js';
-import { directoryState, inSameFileSystem, ownerOf, renameDurably, runAsOwner, type Owner } from '../data-directory.js';
+import { directoryState, ownerOf, type Owner } from '../data-directory.js';
 import { requireMarker, writeMarker } from '../sandbox/marker.js';
 import { placeOf, type SandboxPlace } from '../sandbox/place.js';
+import type { SnapshotProvider } from '../../lib/snapshot.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { copySettings, requireArchiving, requireNoTarget, stripRecoverySettings } from './production-settings.js';
 import { signalRecovery } from './recovery-signal.js';
+import { flush, stage, stagedBefore } from './stage-sandbox.js';
 import { stopSandbox } from './stop-sandbox.js';
 import { bringWal, historiesIn, requireKnownTimelines } from './wal-for-promotion.js';
-
-/** Flushing hundreds of gigabytes to slow disks takes a while. */
-const SYNC_TIMEOUT_MS = 3_600_000;
 
 export function createSwapIn(deps: ActivityDeps) {
   return async function swapIn(input: SwapInInput): Promise<SwapInResult> {
     const place = nodePlace(deps, input);
     const sandbox = placeOf(deps.config, input.ref);
+    const mover = deps.snapshot(input.environment, input.node);
+    await mover.settleMoves();
     const kept = await requireKept(place, input.expect.systemIdentifier);
     if (await isInPlace(place, sandbox)) return alreadyThere(place, input, kept);
-    if (await bringBackUndone(place, sandbox, input)) return alreadyThere(place, input, kept, 'swapped');
-    const stripped = await prepare(deps, input, place, sandbox, kept);
-    await moveIn(place, sandbox, input);
+    const ready = (await stagedBefore(place, sandbox)) ?? (await undoneBefore(place, sandbox));
+    if (ready !== null) {
+      await moveIn(place, ready, input, mover);
+      return alreadyThere(place, input, kept, 'swapped');
+    }
+    const inPlace = await mover.isMovable(sandbox.dataDir);
+    if (!inPlace) requireRooms(place, sandbox, mover);
+    const stripped = await prepare(deps, input, place, sandbox, kept, inPlace);
+    await moveIn(place, inPlace ? sandbox.dataDir : await stage(deps, input, place, sandbox, mover), input, mover);
     return { outcome: 'swapped', dataDir: place.dataDir, settingsFrom: kept ?? 'base', stripped };
   };
 }
@@ -74,13 +79,9 @@ async function alreadyThere(
 }
 
 /** When an undo is taken back: the promoted data were set aside and come back as they are. */
-async function bringBackUndone(place: NodePlace, sandbox: SandboxPlace, input: SwapInInput): Promise<boolean> {
-  if ((await directoryState(sandbox.dataDir)) === 'cluster') return false;
-  if ((await directoryState(place.undoneDataDir)) !== 'cluster') return false;
-  await requireStopped(place.undoneDataDir);
-  await requireCluster(place.node.binDir, place.undoneDataDir, input.expect.systemIdentifier);
-  await renameDurably(place.undoneDataDir, place.dataDir);
-  return true;
+async function undoneBefore(place: NodePlace, sandbox: SandboxPlace): Promise<string | null> {
+  if ((await directoryState(sandbox.dataDir)) === 'cluster') return null;
+  return (await directoryState(place.undoneDataDir)) === 'cluster' ? place.undoneDataDir : null;
 }
 
 async function prepare(
@@ -89,11 +90,12 @@ async function prepare(
   place: NodePlace,
   sandbox: SandboxPlace,
   kept: string | null,
+  inPlace: boolean,
 ): Promise<string[]> {
   const { binDir } = place.node;
   await requireCluster(binDir, sandbox.dataDir, input.expect.systemIdentifier);
   const owner = await ownerOf(sandbox.dataDir);
-  await requireMovable(place, sandbox, kept, owner);
+  await requireOwner(sandbox, kept, owner);
   const facts = await stopSandbox(place, sandbox, input);
   faultPoint('swap-in:after-stop');
   if (kept !== null) await copySettings(kept, sandbox.dataDir, owner);
@@ -106,23 +108,23 @@ async function prepare(
   await requireKnownTimelines(store, await historiesIn([path.join(sandbox.dataDir, 'pg_wal')]));
   await requireNoTarget(binDir, sandbox.dataDir, owner);
   await requireArchiving(binDir, sandbox.dataDir, owner);
+  // What is copied is flushed where it was copied to.
+  if (!inPlace) return stripped;
   await flush(binDir, sandbox.dataDir, owner);
   await markSynced(sandbox);
   return stripped;
 }
 
-async function requireMovable(
-  place: NodePlace,
-  sandbox: SandboxPlace,
-  kept: string | null,
-  owner: Owner,
-): Promise<void> {
-  if (!(await inSameFileSystem(sandbox.dataDir, path.dirname(place.dataDir)))) {
-    throw stepFailure(
-      'PreconditionFailed',
-      `${sandbox.dataDir} is not in the file system of ${place.dataDir}: it cannot be renamed into place`,
-    );
-  }
+/** Directories are renamed and nothing else; the plan has said so, but disks are mounted and unmounted. */
+function requireRooms(place: NodePlace, sandbox: SandboxPlace, mover: SnapshotProvider): void {
+  if (mover.kind !== 'directory') return;
+  throw stepFailure(
+    'PreconditionFailed',
+    `${sandbox.dataDir} is not in the file system of ${place.dataDir}: it cannot be renamed into place`,
+  );
+}
+
+async function requireOwner(sandbox: SandboxPlace, kept: string | null, owner: Owner): Promise<void> {
   if (kept === null) return;
   const wanted = await ownerOf(kept);
   if (wanted.uid === owner.uid && wanted.gid === owner.gid) return;
@@ -132,27 +134,18 @@ async function requireMovable(
   );
 }
 
-/** The sandbox ran with fsync=off: everything goes to disk now, with PostgreSQL's own tool, before it may become production. */
-async function flush(binDir: string, dataDir: string, owner: Owner): Promise<void> {
-  const result = await runProgram(path.join(binDir, 'initdb'), syncOnlyArgs(dataDir), {
-    ...runAsOwner(owner),
-    timeoutMs: SYNC_TIMEOUT_MS,
-  });
-  if (result.exitCode !== 0) throw stepFailure('CommandFailed', describeFailure(result));
-}
-
 async function markSynced(sandbox: SandboxPlace): Promise<void> {
   const marker = await requireMarker(sandbox);
   if (marker.promotion === undefined) throw stepFailure('Bug', 'a sandbox was flushed before it was stopped');
   await writeMarker(sandbox, { ...marker, promotion: { ...marker.promotion, synced: true } });
 }
 
-/** The moment of the change: one rename. */
-async function moveIn(place: NodePlace, sandbox: SandboxPlace, input: SwapInInput): Promise<void> {
-  await requireStopped(sandbox.dataDir);
-  if ((await directoryState(place.dataDir)) === 'empty') await rmdir(place.dataDir);
+/** The moment of the change: one move. */
+async function moveIn(place: NodePlace, ready: string, input: SwapInInput, mover: SnapshotProvider): Promise<void> {
+  await requireStopped(ready);
+  await requireCluster(place.node.binDir, ready, input.expect.systemIdentifier);
   faultPoint('swap-in:before-rename');
-  await renameDurably(sandbox.dataDir, place.dataDir);
+  await mover.move(ready, place.dataDir);
   faultPoint('swap-in:after-rename');
   await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
 }

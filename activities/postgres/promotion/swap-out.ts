@@ -5,19 +5,24 @@
 import type { NodeStepInput, SwapOutResult } from '../../../shared/contracts/promotion.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import type { SnapshotProvider } from '../../lib/snapshot.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readControlData } from '../control-data.js';
-import { directoryState, renameDurably } from '../data-directory.js';
+import { directoryState } from '../data-directory.js';
 import { stopServer } from '../server.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { cleanUpPrivately, privateServerOf } from './private-server.js';
 import { releaseSandboxes } from './release-sandbox.js';
+import { dropStaged } from './stage-sandbox.js';
 
 export function createSwapOut(deps: ActivityDeps) {
   return async function swapOut(input: NodeStepInput): Promise<SwapOutResult> {
     const place = nodePlace(deps, input);
-    const result = (await holdsPromotedData(place)) ? await setAside(place, input) : await nothingThere(place);
+    const mover = deps.snapshot(input.environment, input.node);
+    await mover.settleMoves();
+    const result = (await holdsPromotedData(place)) ? await setAside(place, input, mover) : await nothingThere(place);
+    await dropStaged(deps, place, mover, input.runId);
     await releaseSandboxes(deps, input.environment, place, input.runId);
     return result;
   };
@@ -35,13 +40,17 @@ async function holdsPromotedData(place: NodePlace): Promise<boolean> {
  * Moves the stopped cluster in the data directory aside. The private server of an end-recovery that was given up is stopped first; any other
  * server is a refusal.
  */
-export async function setAside(place: NodePlace, input: NodeStepInput): Promise<SwapOutResult> {
+export async function setAside(
+  place: NodePlace,
+  input: NodeStepInput,
+  mover: SnapshotProvider,
+): Promise<SwapOutResult> {
   if ((await privateServerOf(place, input.runId)) !== null) await stopServer({ dataDir: place.dataDir });
   await cleanUpPrivately(place, input.runId);
   await requireStopped(place.dataDir);
   const { timeline } = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   faultPoint('swap-out:before-rename');
-  await renameDurably(place.dataDir, place.undoneDataDir);
+  await mover.move(place.dataDir, place.undoneDataDir);
   faultPoint('swap-out:after-rename');
   return { outcome: 'swapped-out', setAsideDir: place.undoneDataDir, timeline };
 }

@@ -1,12 +1,13 @@
 /** A copy of the primary in a directory of its own, made by pg_basebackup as a job: the old data of the standby are not needed for it. */
 import { rm } from 'node:fs/promises';
+import path from 'node:path';
 
 import type { RebuildStandbyInput } from '../../../shared/contracts/promotion.js';
 import { jobIdFor } from '../../../shared/ids.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { jobFailure } from '../../lib/exec-job.js';
 import type { JobProgress } from '../../lib/job-runner.js';
-import type { Owner } from '../data-directory.js';
+import { namesIn, type Owner } from '../data-directory.js';
 import { requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
 import { baseCopyJob, isCompleteCopy, readCopyProgress } from './base-copy-job.js';
 import { waitForIdleSlot } from './slot.js';
@@ -53,5 +54,8 @@ export async function cloneStandby(
 
 async function removeRemains(place: NodePlace): Promise<void> {
   await requireStopped(place.cloneDir);
-  await rm(place.cloneDir, { recursive: true, force: true });
+  // Not the directory itself: it may be a mount point.
+  for (const name of (await namesIn(place.cloneDir)) ?? []) {
+    await rm(path.join(place.cloneDir, name), { recursive: true, force: true });
+  }
 }

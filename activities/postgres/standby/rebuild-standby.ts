@@ -1,6 +1,6 @@
 /**
- * Rebuilds a standby from a new primary. Its old data are renamed aside (never deleted), the copy is made in a directory of its own and renamed
- * into place when it is complete. Needs: the primary answers and is of the same cluster; the standby is stopped or in recovery. Killed anywhere,
+ * Rebuilds a standby from a new primary. Its old data are moved aside (never deleted), the copy is made in a place of its own and moved
+ * into theirs when it is complete. Needs: the primary answers and is of the same cluster; the standby is stopped or in recovery. Killed anywhere,
  * the next attempt goes on from what is on disk; the copy itself is a job and goes on by itself.
  */
 import path from 'node:path';
@@ -9,7 +9,7 @@ import type { RebuildStandbyInput, RebuildStandbyResult } from '../../../shared/
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
-import { directoryState, ownerOf, renameDurably, type Owner } from '../data-directory.js';
+import { directoryState, ownerOf, type Owner } from '../data-directory.js';
 import { createKeepOldData } from '../promotion/keep-old-data.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
 import { cloneStandby } from './clone-standby.js';
@@ -51,6 +51,7 @@ async function requirePrimary(deps: ActivityDeps, input: RebuildStandbyInput): P
 }
 
 async function rebuild(deps: ActivityDeps, input: RebuildStandbyInput, place: NodePlace): Promise<void> {
+  await deps.snapshot(input.environment, input.node).settleMoves();
   if (!(await isRebuilt(place))) {
     await stopStandby(deps, input);
     await createKeepOldData(deps)(input);
@@ -91,11 +92,13 @@ async function replace(
 ): Promise<void> {
   const slot = await slotNameFor(place.node, kept);
   await makeSlot(deps, input.environment, input.from, slot);
+  const mover = deps.snapshot(input.environment, input.node);
+  await mover.makeRoom(place.cloneDir, owner);
   await cloneStandby(deps, input, place, slot, owner);
   faultPoint('rebuild-standby:cloned');
   await settleStandby(place.node, place.cloneDir, kept, owner);
   await requireStopped(place.cloneDir);
-  await renameDurably(place.cloneDir, place.dataDir);
+  await mover.move(place.cloneDir, place.dataDir);
   faultPoint('rebuild-standby:renamed');
   await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
 }
