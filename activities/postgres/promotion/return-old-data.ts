@@ -29,7 +29,7 @@ export function createReturnOldData(deps: ActivityDeps) {
     }
     await requireStopped(keptDataDir);
     await requireCluster(node.binDir, keptDataDir, systemIdentifier);
-    if ((await directoryState(dataDir)) !== 'missing') await setAside(place, input);
+    if ((await directoryState(dataDir)) !== 'missing') await setAside(deps, place, input);
     faultPoint('return-old-data:before-rename');
     await renameDurably(keptDataDir, dataDir);
     faultPoint('return-old-data:after-rename');

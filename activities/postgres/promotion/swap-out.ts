@@ -8,16 +8,15 @@ import { faultPoint } from '../../lib/fault-points.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readControlData } from '../control-data.js';
 import { directoryState, renameDurably } from '../data-directory.js';
-import { stopServer } from '../server.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
-import { cleanUpPrivately, privateServerOf } from './private-server.js';
+import { cleanUpPrivately, serversOf } from './private-server.js';
 import { releaseSandboxes } from './release-sandbox.js';
 
 export function createSwapOut(deps: ActivityDeps) {
   return async function swapOut(input: NodeStepInput): Promise<SwapOutResult> {
     const place = nodePlace(deps, input);
-    const result = (await holdsPromotedData(place)) ? await setAside(place, input) : await nothingThere(place);
+    const result = (await holdsPromotedData(place)) ? await setAside(deps, place, input) : await nothingThere(place);
     await releaseSandboxes(deps, input.environment, place, input.runId);
     return result;
   };
@@ -35,9 +34,12 @@ async function holdsPromotedData(place: NodePlace): Promise<boolean> {
  * Moves the stopped cluster in the data directory aside. The private server of an end-recovery that was given up is stopped first; any other
  * server is a refusal.
  */
-export async function setAside(place: NodePlace, input: NodeStepInput): Promise<SwapOutResult> {
-  if ((await privateServerOf(place, input.runId)) !== null) await stopServer({ dataDir: place.dataDir });
-  await cleanUpPrivately(place, input.runId);
+export async function setAside(
+  deps: Pick<ActivityDeps, 'runtime'>,
+  place: NodePlace,
+  input: NodeStepInput,
+): Promise<SwapOutResult> {
+  await cleanUpPrivately(serversOf(deps, input), place, input.runId);
   await requireStopped(place.dataDir);
   const { timeline } = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   faultPoint('swap-out:before-rename');

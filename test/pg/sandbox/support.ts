@@ -13,6 +13,8 @@ import type { ActivityDeps } from '../../../activities/lib/deps.js';
 import { runProgramOrFail } from '../../../activities/lib/exec.js';
 import { runAsOwner } from '../../../activities/postgres/data-directory.js';
 import { requireControlData } from '../../../activities/postgres/control-data.js';
+import { serverControl } from '../../../activities/postgres/server.js';
+import { createRuntimes } from '../../../activities/runtime/create-runtimes.js';
 import { configSchema, type Config } from '../../../config/schema.js';
 import type { BaseRef, RecoveryPlan, TransactionPoint } from '../../../shared/contracts/plan.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
@@ -269,7 +271,7 @@ export function makeDeps(dir: string, archive: string, config: Config): Activity
     jobs: createJobRunner({ stateDir: path.join(dir, 'state'), log }),
     store: () => Promise.resolve(store as unknown as BackupStore),
     program: { node: process.execPath, distDir: dir, configPath: path.join(dir, 'recovery.yaml') },
-    runtime: unused,
+    runtime: createRuntimes(config, serverControl),
     routing: unused,
     poolers: unused,
     pauseGuard: unused,
