@@ -27,7 +27,7 @@ import {
   seedAndSpoil,
   sceneDeps,
   stepOf,
-  walDirOf,
+  archiveOf,
   type Scene,
 } from '../support/recovery-scene.js';
 import { testTools } from '../support/tools.js';
@@ -78,7 +78,7 @@ describeWithDocker()('a recovery on a node that docker runs', () => {
     // The paths of the archive are those of the container; archive_mode comes with its command, as Kamal's `cmd:` gives it.
     const settings = {
       unix_socket_directories: '/var/run/postgresql',
-      archive_command: 'test ! -f /archive/%f && cp %p /archive/%f.tmp && mv /archive/%f.tmp /archive/%f',
+      archive_command: 'test ! -f /archive/wal/%f && cp %p /archive/tmp/%f && mv /archive/tmp/%f /archive/wal/%f',
       shared_preload_libraries: 'pg_stat_statements',
       fsync: 'off',
       shared_buffers: '16MB',
@@ -118,7 +118,7 @@ describeWithDocker()('a recovery on a node that docker runs', () => {
       ...['--volume', `${volume}:/var/lib/postgresql`, '--volume', `${path.join(root, 'run')}:/var/run/postgresql`],
       ...[
         '--volume',
-        `${walDirOf(scene)}:/archive`,
+        `${archiveOf(scene)}:/archive`,
         image,
         'postgres',
         '-c',

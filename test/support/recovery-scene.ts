@@ -29,19 +29,21 @@ import { MOVER_STUB } from './mover-stub.js';
 /** `address` of the node is the directory of its socket: containers of a test have no network. */
 export type Scene = { root: string; node: NodeConfig; sandboxPorts: [number, number] };
 
-/** Where the node's archive_command puts WAL. */
-export function walDirOf({ root }: Scene): string {
-  return path.join(root, 'wal');
+/** The archive: the node's archive_command copies to `tmp` and renames into `wal`. */
+export function archiveOf({ root }: Scene): string {
+  return path.join(root, 'archive');
 }
 
 /** The directories of the archive, and the program that fetches from it. */
 export async function makeArchive(scene: Scene, owner: Owner): Promise<void> {
+  const archive = archiveOf(scene);
   const files = path.join(scene.root, 'files');
-  for (const dir of [walDirOf(scene), files, path.join(files, 'bases'), path.join(scene.root, 'state')]) {
+  const inside = ['wal', 'tmp'].map((name) => path.join(archive, name));
+  for (const dir of [archive, ...inside, files, path.join(files, 'bases'), path.join(scene.root, 'state')]) {
     await mkdir(dir, { recursive: true });
     await chown(dir, owner.uid, owner.gid);
   }
-  await symlink(walDirOf(scene), path.join(files, 'wal'));
+  await symlink(path.join(archive, 'wal'), path.join(files, 'wal'));
   await writeFile(path.join(files, 'mover.js'), MOVER_STUB);
 }
 
@@ -70,7 +72,7 @@ export function sceneConfig({ root, node, sandboxPorts }: Scene): Config {
 export function sceneDeps(scene: Scene): ActivityDeps {
   const config = sceneConfig(scene);
   const log = { info: () => undefined, warn: () => undefined };
-  const objects = directoryObjects(scene.root);
+  const objects = directoryObjects(archiveOf(scene));
   const context = { objects, walPrefix: 'wal/' };
   const store = {
     kind: 'directory',
@@ -113,7 +115,7 @@ export async function seedAndSpoil(scene: Scene): Promise<string> {
   await query(scene, "insert into pgr.heartbeat values (clock_timestamp(), 'test')");
   const url = `postgresql://postgres@localhost:${String(node.port)}/postgres?host=${node.address}`;
   const cluster = { url, query: (sql: string) => query(scene, sql) };
-  const archive = { cluster, objects: directoryObjects(scene.root) } as unknown as TestArchive;
+  const archive = { cluster, objects: directoryObjects(archiveOf(scene)) } as unknown as TestArchive;
   await takeFakeBase(archive, { id: 'b1' });
   const target = path.join(scene.root, 'files/bases/b1');
   const args = [
