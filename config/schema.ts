@@ -58,6 +58,8 @@ const runtimeSchema = z.discriminatedUnion('kind', [
     kamalLock: absolutePath.optional(),
     /** Data directory as the server in the container sees it; `dataDir` is the same directory on the host. */
     containerDataDir: absolutePath.default('/var/lib/postgresql/18/docker'),
+    /** Image of the containers of pgr (sandboxes, the end of a recovery) where there is no `container` to take it from. */
+    image: z.string().min(1).optional(),
   }),
   z.strictObject({
     kind: z.literal('systemd'),
@@ -136,6 +138,8 @@ const nodeSchema = z.strictObject({
   dataDir: absolutePath,
   /** Directory of the server programs of this node's major version. */
   binDir: absolutePath,
+  /** postgresql.conf where it does not lie in `dataDir`, e.g. /etc/postgresql/18/main/postgresql.conf. For docker the container's own arguments say it. */
+  configFile: absolutePath.optional(),
   runtime: runtimeSchema,
   health: healthSchema.optional(),
   snapshot: snapshotSchema.prefault({ kind: 'directory' }),

@@ -53,7 +53,12 @@ export function sandboxRootOf(environment: EnvironmentConfig, host: string): str
   return `${dataDir.replace(/\/+$/, '').replace(/\/[^/]*$/, '')}/sandboxes`;
 }
 
-/** Server programs for sandboxes on `host`: those of the node there, else of the first node. */
+/** The node whose programs and runtime sandboxes on `host` use: that of the host, else the first one. */
+export function serverNodeFor(environment: EnvironmentConfig, host: string): NodeConfig {
+  return nodeOnHost(environment, host) ?? primaryNode(environment);
+}
+
+/** Server programs for sandboxes on `host`. */
 export function binDirFor(environment: EnvironmentConfig, host: string): string {
-  return (nodeOnHost(environment, host) ?? primaryNode(environment)).binDir;
+  return serverNodeFor(environment, host).binDir;
 }

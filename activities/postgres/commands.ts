@@ -51,8 +51,3 @@ export function standbyCloneArgs(clone: StandbyClone): string[] {
     ...((clone.rateLimitKbPerSecond ?? null) === null ? [] : [`--max-rate=${String(clone.rateLimitKbPerSecond)}k`]),
   ];
 }
-
-/** Prints one setting as the configuration files say, and exits. */
-export function readSettingArgs(dataDir: string, name: string): string[] {
-  return ['-D', dataDir, '-C', name];
-}

@@ -18,9 +18,10 @@ export type PostmasterState =
       port: number | null;
       /** Null for the server of a container: its paths are not ours. */
       socketDir: string | null;
+      /** The same as the server was told, also inside a container. */
+      toldSocketDir: string | null;
       /** Last word of the pid file: `starting`, `ready`, `standby`, `stopping`; null when it has none yet. */
       status: string | null;
-      /** The data directory as the server was told. */
     } & ProcessIdentity)
   | { state: 'stopped'; why: string }
   | { state: 'unknown'; why: string };
@@ -80,7 +81,8 @@ async function readNamedProcess(file: PidFile, real: string): Promise<Postmaster
   if (belongs === 'unknown') {
     return { state: 'unknown', why: `process ${String(file.pid)} of postmaster.pid lives and cannot be looked at` };
   }
-  return { state: 'running', ...identity, port: file.port, socketDir: file.socketDir, status: file.status };
+  const { port, socketDir, status } = file;
+  return { state: 'running', ...identity, port, socketDir, toldSocketDir: socketDir, status };
 }
 
 async function withoutPidFile(real: string, file: PidFile | null): Promise<PostmasterState> {
@@ -105,7 +107,8 @@ async function readContained(file: PidFile, pids: number[]): Promise<PostmasterS
   if (seen.some(({ namespace }) => namespace !== server.namespace)) return null;
   const identity = await identify(server.pid);
   if (identity === null) return null;
-  return { state: 'running', ...identity, port: file.port, socketDir: null, status: file.status };
+  const { port, socketDir: toldSocketDir, status } = file;
+  return { state: 'running', ...identity, port, socketDir: null, toldSocketDir, status };
 }
 
 /** Pid of a process as it sees itself (last value of NSpid, proc_pid_status(5)) and its pid namespace; nulls when it is gone or not ours to read. */

@@ -1,4 +1,14 @@
-/** Argument arrays of `docker` and `systemctl`. Pure. */
+/** Argument arrays of `docker`, `systemctl` and `postgres`. Pure. */
+
+/** For a configuration that does not lie in the data directory (Debian keeps it in /etc/postgresql). */
+export function configFileArgs(configFile: string | undefined): string[] {
+  return configFile === undefined ? [] : ['-c', `config_file=${configFile}`];
+}
+
+/** Prints one setting as the configuration says, and exits. */
+export function readSettingArgs(dataDir: string, more: readonly string[], name: string): string[] {
+  return ['-D', dataDir, ...more, '-C', name];
+}
 
 /** Ids of all containers, also of stopped ones: exit code 0 and no line means "none", which `inspect` of one name cannot say. */
 export function listContainersArgs(): string[] {
@@ -19,6 +29,57 @@ export function stopContainerArgs(container: string): string[] {
 
 export function startContainerArgs(container: string): string[] {
   return ['start', container];
+}
+
+export type NewContainer = {
+  /** Null: none is needed, it goes when it ends. */
+  name: string | null;
+  labels: Readonly<Record<string, string>>;
+  image: string;
+  user: string;
+  network: string;
+  mounts: readonly { source: string; destination: string; writable: boolean }[];
+  /** `NAME=value`; seen by everybody who lists processes. */
+  openEnv: readonly string[];
+  /** Names of variables whose values the docker client takes from its own environment: secrets are among them. */
+  passedEnv: readonly string[];
+  workdir: string;
+  more: readonly string[];
+  entrypoint: string;
+  args: readonly string[];
+};
+
+/**
+ * A container of ours: never pulled (the image is that of the node's server), never restarted, no health check of the image. With a name it stays in the
+ * background until it is removed, without one the client waits for its end.
+ */
+export function runContainerArgs(wanted: NewContainer): string[] {
+  const each = (option: string, values: readonly string[]): string[] => values.flatMap((value) => [option, value]);
+  return [
+    'run',
+    ...(wanted.name === null ? ['--rm'] : ['--detach', '--name', wanted.name]),
+    ...['--pull', 'never', '--restart', 'no', '--no-healthcheck', '--userns', 'host'],
+    // Nothing of a parallel query fits into the 64 MB that the engine gives.
+    ...['--stop-signal', 'SIGINT', '--shm-size', '1g', '--user', wanted.user, '--network', wanted.network],
+    ...each(
+      '--label',
+      Object.entries(wanted.labels).map(([name, value]) => `${name}=${value}`),
+    ),
+    ...each('--mount', wanted.mounts.map(mountOption)),
+    ...each('--env', [...wanted.openEnv, ...wanted.passedEnv]),
+    ...['--workdir', wanted.workdir, ...wanted.more, '--entrypoint', wanted.entrypoint, wanted.image, ...wanted.args],
+  ];
+}
+
+/** The option is a line of CSV. */
+function mountOption({ source, destination, writable }: NewContainer['mounts'][number]): string {
+  const fields = ['type=bind', `source=${source}`, `target=${destination}`, ...(writable ? [] : ['readonly'])];
+  return fields.map((field) => (/[",]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field)).join(',');
+}
+
+/** With the anonymous volumes that its image declares. */
+export function removeContainerArgs(container: string): string[] {
+  return ['rm', '--force', '--volumes', container];
 }
 
 /** What the container wrote last, for the message of a failed start. */

@@ -2,12 +2,21 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 
-type Mount = { source: string; destination: string; writable: boolean };
+export type Mount = { source: string; destination: string; writable: boolean };
 
 export type Container = {
   id: string;
   name: string;
   image: string;
+  /** The image itself: its name may mean another one by now. */
+  imageId: string;
+  labels: Record<string, string>;
+  env: string[];
+  network: string;
+  /** Its server program, as its command names it. */
+  serverProgram: string;
+  /** Arguments of its server, without the data directory. */
+  serverArgs: string[];
   /** created, running, paused, restarting, removing, exited or dead. */
   status: string;
   exitCode: number;
@@ -22,17 +31,20 @@ export type Container = {
   looksLikePostgres: boolean;
 };
 
+const SERVER_PROGRAM = /(^|\/)(postgres|postmaster)$/;
+
 /** What the engine always fills in; the rest is optional. */
 type Inspected = {
   Id: string;
   Name: string;
+  Image?: string;
   RestartCount?: number;
   Path?: string;
   Args?: string[] | null;
   State?: { Status?: string; ExitCode?: number; Error?: string; FinishedAt?: string };
-  HostConfig?: { RestartPolicy?: { Name?: string } };
+  HostConfig?: { RestartPolicy?: { Name?: string }; NetworkMode?: string };
   Mounts?: { Source?: string; Destination?: string; RW?: boolean }[] | null;
-  Config: { Image: string; Env?: string[] | null };
+  Config: { Image: string; Env?: string[] | null; Labels?: Record<string, string> | null };
 };
 
 /** Containers of the output of `docker inspect`; throws when it is no such thing. */
@@ -47,8 +59,13 @@ function readContainer(seen: Inspected): Container {
     id: seen.Id,
     name: seen.Name.replace(/^\//, ''),
     image: seen.Config.Image,
+    imageId: seen.Image ?? seen.Config.Image,
+    labels: seen.Config.Labels ?? {},
+    env: seen.Config.Env ?? [],
+    serverProgram: words.findLast((word) => SERVER_PROGRAM.test(word)) ?? 'postgres',
+    serverArgs: serverArgsOf(words),
     ...readState(seen.State),
-    restartPolicy: seen.HostConfig?.RestartPolicy?.Name ?? '',
+    ...readHostConfig(seen.HostConfig),
     restarts: seen.RestartCount ?? 0,
     mounts: readMounts(seen.Mounts),
     pgData,
@@ -65,6 +82,10 @@ function readState(state: Inspected['State'] = {}): Pick<Container, 'status' | '
   return { status: Status, exitCode: ExitCode, error: Error, finishedAt: FinishedAt };
 }
 
+function readHostConfig(config: Inspected['HostConfig'] = {}): Pick<Container, 'network' | 'restartPolicy'> {
+  return { network: config.NetworkMode ?? 'default', restartPolicy: config.RestartPolicy?.Name ?? '' };
+}
+
 function readMounts(mounts: Inspected['Mounts']): Mount[] {
   return (mounts ?? []).map(({ Source = '', Destination = '', RW }) => ({
     source: Source,
@@ -75,6 +96,22 @@ function readMounts(mounts: Inspected['Mounts']): Mount[] {
 
 function runsPostgres(image: string, words: readonly string[]): boolean {
   return /postgres/.test(image) || words.some((word) => /(^|[/\s])(postgres|postmaster|patroni)(\s|$)/.test(word));
+}
+
+/**
+ * What follows the server program (`postgres -c config_file=…`), or the options that the entrypoint of the official images gives to it; without `-D`,
+ * which says where the data are and not what is in force.
+ */
+function serverArgsOf(words: readonly string[]): string[] {
+  const program = words.findLastIndex((word) => SERVER_PROGRAM.test(word));
+  const first = program >= 0 ? program + 1 : words.findIndex((word) => word.startsWith('-'));
+  const args = first < 0 ? [] : words.slice(first);
+  return args.filter((word, index) => !/^-D/.test(word) && args[index - 1] !== '-D');
+}
+
+/** True when nothing of it runs; with a restart policy it may run again. */
+export function isDown({ status }: Pick<Container, 'status'>): boolean {
+  return status === 'exited' || status === 'created' || status === 'dead';
 }
 
 /** Where a directory of the container lies on the host; null when no mount covers it (it is in the container's own layer). */
@@ -116,7 +153,7 @@ export async function canonicalPath(file: string): Promise<string> {
   return parent === whole ? whole : path.join(await canonicalPath(parent), path.basename(whole));
 }
 
-function isInside(inner: string, outer: string): boolean {
+export function isInside(inner: string, outer: string): boolean {
   const relative = path.posix.relative(outer, inner);
   return relative === '' || (relative !== '..' && !relative.startsWith('../') && !relative.startsWith('/'));
 }

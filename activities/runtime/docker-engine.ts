@@ -7,7 +7,8 @@ import { parseInspect, type Container } from './containers.js';
 type EngineAnswer = { state: 'known'; containers: Container[] } | { state: 'unknown'; why: string };
 
 export type Engine = {
-  run(args: readonly string[], timeoutMs?: number): Promise<ProgramResult>;
+  /** @param passed variables of the client, for `--env NAME` */
+  run(args: readonly string[], timeoutMs?: number, passed?: Record<string, string>): Promise<ProgramResult>;
   readContainers(): Promise<EngineAnswer>;
 };
 
@@ -19,7 +20,8 @@ const LOOKS = 3;
 /** The engine at `dockerHost`, else the one of the worker's environment. */
 export function createEngine(dockerHost: string | undefined): Engine {
   const env = { ...dockerEnvironment(process.env), ...(dockerHost === undefined ? {} : { DOCKER_HOST: dockerHost }) };
-  const run: Engine['run'] = (args, timeoutMs = ANSWER_TIMEOUT_MS) => runProgram('docker', args, { env, timeoutMs });
+  const run: Engine['run'] = (args, timeoutMs = ANSWER_TIMEOUT_MS, passed = {}) =>
+    runProgram('docker', args, { env: { ...passed, ...env }, timeoutMs });
   return {
     run,
     async readContainers() {

@@ -2,11 +2,11 @@
 import type { NodeConfig } from '../../config/schema.js';
 import { stepFailure } from '../lib/failure.js';
 import type { ServerStatus } from '../lib/runtime.js';
-import { canonicalPath, holdersOf, hostPathOf, type Container } from './containers.js';
+import { canonicalPath, holdersOf, hostPathOf, isDown, type Container } from './containers.js';
 import type { Engine } from './docker-engine.js';
 import type { ServerControl } from './process-runtime.js';
 
-type DockerSettings = Extract<NodeConfig['runtime'], { kind: 'docker' }>;
+export type DockerSettings = Extract<NodeConfig['runtime'], { kind: 'docker' }>;
 
 export type DockerNode = {
   /** Why the engine could not be asked; null when it answered. */
@@ -66,13 +66,13 @@ export function statusOf(node: DockerNode): ServerStatus {
   }
   if (node.problem !== null) return { state: 'unknown', why: `docker does not answer: ${node.problem}` };
   if (server.state === 'unknown') return server;
-  if (container !== null && !['created', 'exited', 'dead'].includes(container.status)) {
+  if (container !== null && !isDown(container)) {
     return {
       state: 'unknown',
       why: `container ${name} is ${container.status}, and its server is not seen: ${server.why}`,
     };
   }
-  const other = node.holders.find(({ status }) => !['created', 'exited', 'dead'].includes(status));
+  const other = node.holders.find((holder) => !isDown(holder));
   if (other !== undefined)
     return { state: 'unknown', why: `container ${other.name} is ${other.status} on the same data` };
   const engine =

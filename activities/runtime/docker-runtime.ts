@@ -7,9 +7,9 @@ import type { EnvironmentConfig, NodeConfig } from '../../config/schema.js';
 import { describeFailure } from '../lib/exec.js';
 import { stepFailure } from '../lib/failure.js';
 import { pollUntil } from '../lib/poll.js';
-import type { NodeRuntime, ServerStatus } from '../lib/runtime.js';
+import type { ServerRuntime, ServerStatus } from '../lib/runtime.js';
 import { containerLogArgs, setRestartPolicyArgs, startContainerArgs, stopContainerArgs } from './commands.js';
-import type { Container } from './containers.js';
+import { isDown, type Container } from './containers.js';
 import { createEngine, type Engine } from './docker-engine.js';
 import {
   containerNamed,
@@ -19,7 +19,9 @@ import {
   refuseOtherPlace,
   statusOf,
   type DockerNode,
+  type DockerSettings,
 } from './docker-node.js';
+import { isPrivate } from './docker-template.js';
 import { withKamalLock } from './kamal-lock.js';
 import type { ServerControl } from './process-runtime.js';
 
@@ -29,18 +31,16 @@ const START_TIMEOUT_MS = 300_000;
 /** The engine notices the end of a container at once; a busy one needs a moment. */
 const SETTLE_TIMEOUT_MS = 10_000;
 
-type DockerSettings = Extract<NodeConfig['runtime'], { kind: 'docker' }>;
-type Docker = { node: NodeConfig; settings: DockerSettings; engine: Engine; control: ServerControl };
+export type Docker = { node: NodeConfig; settings: DockerSettings; engine: Engine; control: ServerControl };
 
 /** The server of one node as a container of this host. Throws ConfigInvalid when the node has another runtime. */
 export function createDockerRuntime(
   _environment: EnvironmentConfig,
   node: NodeConfig,
   control: ServerControl,
-): NodeRuntime {
-  if (node.runtime.kind !== 'docker') throw stepFailure('ConfigInvalid', `node ${node.name} is not run by docker`);
-  const settings = node.runtime;
-  const docker: Docker = { node, settings, engine: createEngine(settings.dockerHost), control };
+): ServerRuntime {
+  const docker = dockerOf(node, control);
+  const { settings } = docker;
   return {
     kind: 'docker',
     status: async () => statusOf(await look(docker)),
@@ -50,11 +50,17 @@ export function createDockerRuntime(
   };
 }
 
+/** A node and the engine that runs it. Throws ConfigInvalid when it has another runtime. */
+export function dockerOf(node: NodeConfig, control: ServerControl): Docker {
+  if (node.runtime.kind !== 'docker') throw stepFailure('ConfigInvalid', `node ${node.name} is not run by docker`);
+  return { node, settings: node.runtime, engine: createEngine(node.runtime.dockerHost), control };
+}
+
 async function look({ node, settings, engine, control }: Docker): Promise<DockerNode> {
   return readDockerNode(engine, settings, node.dataDir, () => control.readPostmaster(node.dataDir));
 }
 
-async function stop(docker: Docker, timeoutMs: number): ReturnType<NodeRuntime['stop']> {
+async function stop(docker: Docker, timeoutMs: number): ReturnType<ServerRuntime['stop']> {
   const before = await look(docker);
   const status = statusOf(before);
   if (before.problem !== null) {
@@ -65,7 +71,7 @@ async function stop(docker: Docker, timeoutMs: number): ReturnType<NodeRuntime['
   if (before.container !== null) await refuseOtherPlace(before.container, docker.settings, docker.node.dataDir);
   refuseOtherHolders(
     before,
-    before.holders.filter((holder) => !isDown(holder)),
+    before.holders.filter((holder) => !isDown(holder) && !isOnlyPrivate(holder, before.container)),
   );
   if (status.state === 'stopped') return { outcome: 'already-stopped', proof: status.why };
   if (before.container === null || !isUp(before.container)) return stopOutside(docker, before, timeoutMs);
@@ -95,14 +101,26 @@ async function stop(docker: Docker, timeoutMs: number): ReturnType<NodeRuntime['
 }
 
 /** A server on this directory that is not the container's: one that pgr or a person started by hand. Another container was refused before. */
-async function stopOutside(docker: Docker, before: DockerNode, timeoutMs: number): ReturnType<NodeRuntime['stop']> {
+async function stopOutside(docker: Docker, before: DockerNode, timeoutMs: number): ReturnType<ServerRuntime['stop']> {
   const status = statusOf(before);
   if (status.state !== 'running') throw stepFailure('FenceFailed', `cannot tell whether it runs: ${status.why}`);
   const { dataDir } = docker.node;
   await docker.control.stopServer({ dataDir, timeoutMs });
-  const after = statusOf(await look(docker));
-  if (after.state === 'stopped') return { outcome: 'stopped', proof: after.why };
-  throw stepFailure('FenceFailed', `the server on ${dataDir} still runs: ${describeStatus(after)}`);
+  let last: ServerStatus = status;
+  const stopped = await pollUntil(
+    async () => {
+      last = statusOf(await look(docker));
+      return last.state === 'stopped' ? last : null;
+    },
+    { timeoutMs: SETTLE_TIMEOUT_MS, everyMs: 100 },
+  );
+  if (stopped !== null) return { outcome: 'stopped', proof: stopped.why };
+  throw stepFailure('FenceFailed', `the server on ${dataDir} still runs: ${describeStatus(last)}`);
+}
+
+/** The container in which an attempt was ending a recovery: it stops like any server of ours, when it is the only one on the data. */
+function isOnlyPrivate(holder: Container, own: Container | null): boolean {
+  return isPrivate(holder) && (own === null || isDown(own));
 }
 
 /**
@@ -120,7 +138,7 @@ async function holdRestarts({ engine }: Docker, { name, restartPolicy }: Contain
   });
 }
 
-async function start(docker: Docker): ReturnType<NodeRuntime['start']> {
+async function start(docker: Docker): ReturnType<ServerRuntime['start']> {
   const container = await readStartable(docker);
   const since = new Date().toISOString();
   if (isUp(container)) return { outcome: 'already-running', pid: await waitUntilUp(docker, container, since) };
@@ -143,7 +161,11 @@ async function readStartable(docker: Docker): Promise<Container> {
     });
   }
   await refuseOtherPlace(container, settings, node.dataDir);
-  refuseOtherHolders(before, before.holders);
+  // An ended one of ours starts never again.
+  refuseOtherHolders(
+    before,
+    before.holders.filter((holder) => !(isPrivate(holder) && isDown(holder))),
+  );
   const status = statusOf(before);
   if (isUp(container) || status.state === 'stopped') return container;
   const why = status.state === 'unknown' ? status.why : `process ${String(status.pid)} works there`;
@@ -196,10 +218,6 @@ async function refuseEnded({ engine }: Docker, name: string, restarts: number, s
   throw stepFailure('CommandFailed', `container ${name} ${state}: ${wrote === '' ? 'it wrote nothing' : wrote}`, {
     hint: `read \`docker logs ${name}\`, then \`pgr retry\``,
   });
-}
-
-function isDown({ status }: Container): boolean {
-  return status === 'exited' || status === 'created' || status === 'dead';
 }
 
 function isUp({ status }: Container): boolean {

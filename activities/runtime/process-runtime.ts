@@ -4,10 +4,20 @@
  * `archive_command` that runs `pgr wal-push` needs.
  */
 import type { EnvironmentConfig, NodeConfig } from '../../config/schema.js';
+import type { RunAs } from '../lib/exec.js';
 import { programEnvironment } from '../lib/exec-secrets.js';
-import type { NodeRuntime, ServerStatus } from '../lib/runtime.js';
+import type { ServerRuntime, ServerStatus } from '../lib/runtime.js';
+import { configFileArgs } from './commands.js';
 
-type Running = { state: 'running'; pid: number; port: number | null; socketDir: string | null; status: string | null };
+type Running = {
+  state: 'running';
+  pid: number;
+  port: number | null;
+  socketDir: string | null;
+  /** As the server was told, also inside a container. */
+  toldSocketDir?: string | null;
+  status: string | null;
+};
 
 /** What this provider needs of the PostgreSQL area; given to it, because areas do not import each other. */
 export type ServerControl = {
@@ -17,11 +27,16 @@ export type ServerControl = {
   startServer(request: {
     binDir: string;
     dataDir: string;
+    owner?: RunAs;
+    options?: readonly string[];
     logFile: string;
     env?: Record<string, string>;
-  }): Promise<{ outcome: 'started' | 'already-running'; server: { pid: number } }>;
+    timeoutMs?: number;
+    until?: 'ready' | 'accepting' | 'alive';
+  }): Promise<{ outcome: 'started' | 'already-running'; server: { pid: number; port: number | null } }>;
   stopServer(request: {
     dataDir: string;
+    mode?: 'fast' | 'immediate';
     timeoutMs?: number;
   }): Promise<{ outcome: 'stopped' | 'already-stopped'; proof: string }>;
 };
@@ -31,7 +46,7 @@ export function createProcessRuntime(
   environment: EnvironmentConfig,
   node: NodeConfig,
   control: ServerControl,
-): NodeRuntime {
+): ServerRuntime {
   const { dataDir, binDir } = node;
   return {
     kind: 'process',
@@ -45,7 +60,8 @@ export function createProcessRuntime(
       const configured = node.runtime.kind === 'process' ? node.runtime.logFile : undefined;
       const logFile = configured ?? `${dataDir}.log`;
       const env = programEnvironment(environment.backups);
-      const { outcome, server } = await control.startServer({ binDir, dataDir, logFile, env });
+      const options = configFileArgs(node.configFile);
+      const { outcome, server } = await control.startServer({ binDir, dataDir, options, logFile, env });
       return { outcome, pid: server.pid };
     },
     stop(timeoutMs) {

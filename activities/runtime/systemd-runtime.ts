@@ -6,7 +6,7 @@ import type { EnvironmentConfig, NodeConfig } from '../../config/schema.js';
 import { describeFailure, runProgram, type ProgramResult } from '../lib/exec.js';
 import { stepFailure } from '../lib/failure.js';
 import { pollUntil } from '../lib/poll.js';
-import type { NodeRuntime, ServerStatus } from '../lib/runtime.js';
+import type { ServerRuntime, ServerStatus } from '../lib/runtime.js';
 import { unitJobArgs, unitLogArgs } from './commands.js';
 import type { ServerControl } from './process-runtime.js';
 import {
@@ -36,7 +36,7 @@ export function createSystemdRuntime(
   _environment: EnvironmentConfig,
   node: NodeConfig,
   control: ServerControl,
-): NodeRuntime {
+): ServerRuntime {
   if (node.runtime.kind !== 'systemd') throw stepFailure('ConfigInvalid', `node ${node.name} is not run by systemd`);
   const systemd: Systemd = { node, settings: node.runtime, control };
   return {
@@ -91,7 +91,7 @@ async function readRightUnit({ answer, server }: Seen, { settings, node }: Syste
   );
 }
 
-async function stop(systemd: Systemd, timeoutMs: number): ReturnType<NodeRuntime['stop']> {
+async function stop(systemd: Systemd, timeoutMs: number): ReturnType<ServerRuntime['stop']> {
   const { settings, node } = systemd;
   const before = await look(systemd);
   const unit = await readRightUnit(before, systemd);
@@ -128,7 +128,7 @@ async function stopOutside({ settings, node, control }: Systemd, server: Server,
   await control.stopServer({ dataDir: node.dataDir, timeoutMs });
 }
 
-async function start(systemd: Systemd): ReturnType<NodeRuntime['start']> {
+async function start(systemd: Systemd): ReturnType<ServerRuntime['start']> {
   const before = await look(systemd);
   await readRightUnit(before, systemd);
   if (before.server.state === 'unknown') {

@@ -3,7 +3,7 @@
  * it meets neither an engine of the machine nor that of another test. Base images are made with mmdebstrap once and kept in /var/tmp.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { access, mkdir, mkdtemp, open, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -20,6 +20,8 @@ export type TestDocker = {
   attempt(...args: string[]): Promise<ProgramResult>;
   /** Imports a base image unless it is there and returns its name. */
   image(name: keyof typeof IMAGES): Promise<string>;
+  /** An image on trixie with the server programs of `binDir`, laid out as the official ones; returns its name. */
+  postgresImage(binDir: string): Promise<string>;
   /** Ends the engine (its containers with it, as with a reboot) and starts it again on the same data. */
   restart(): Promise<void>;
   /** A temporary directory that goes with the engine. */
@@ -36,7 +38,7 @@ const IMAGES = {
   },
 } as const;
 
-const NEEDED = ['dockerd', 'docker', 'mmdebstrap', 'unshare'];
+const NEEDED = ['dockerd', 'docker', 'ip', 'mmdebstrap', 'unshare'];
 const READY_TIMEOUT_MS = 30_000;
 const IMAGE_TIMEOUT_MS = 600_000;
 
@@ -63,7 +65,8 @@ function imageCache(): string {
 export async function startDocker(): Promise<TestDocker> {
   const dir = await mkdtemp(path.join(tmpdir(), 'pgr-docker-'));
   const host = `unix://${dir}/docker.sock`;
-  const env = { DOCKER_HOST: host };
+  // The classic builder: it needs no plugin.
+  const env = { DOCKER_HOST: host, DOCKER_BUILDKIT: '0' };
   let daemon = await startDaemon(dir, env);
   const docker: TestDocker = {
     host,
@@ -76,6 +79,14 @@ export async function startDocker(): Promise<TestDocker> {
       await docker.run('import', await makeImage(name), tag);
       return tag;
     },
+    async postgresImage(binDir) {
+      const tag = 'pgr-test:postgres';
+      if ((await docker.attempt('image', 'inspect', tag)).exitCode === 0) return tag;
+      const file = path.join(dir, 'Dockerfile');
+      await writeFile(file, postgresDockerfile(await docker.image('trixie'), binDir));
+      await docker.run('build', '--quiet', '--tag', tag, '--file', file, treeOf(binDir));
+      return tag;
+    },
     async restart() {
       await stopDaemon(daemon);
       daemon = await startDaemon(dir, env);
@@ -84,10 +95,29 @@ export async function startDocker(): Promise<TestDocker> {
       const left = (await docker.attempt('ps', '--all', '--quiet')).stdout.split('\n').filter((id) => id !== '');
       if (left.length > 0) await docker.attempt('rm', '--force', '--volumes', ...left);
       await stopDaemon(daemon);
+      await unmountNamespaces(dir);
       await rm(dir, { recursive: true, force: true, maxRetries: 3 });
     },
   };
   return docker;
+}
+
+/** The programs of a wheel find their libraries beside them. */
+function treeOf(binDir: string): string {
+  return path.dirname(path.dirname(path.dirname(binDir)));
+}
+
+function postgresDockerfile(base: string, binDir: string): string {
+  const tree = treeOf(binDir);
+  return `FROM ${base}
+COPY . ${tree}/
+RUN printf '#!/bin/sh\\nexec "$@"\\n' >/usr/local/bin/docker-entrypoint.sh; chmod 0755 /usr/local/bin/docker-entrypoint.sh ${binDir}/*
+ENV PATH=${binDir}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PGDATA=/var/lib/postgresql/18/docker
+VOLUME /var/lib/postgresql
+STOPSIGNAL SIGINT
+ENTRYPOINT ["docker-entrypoint.sh"]
+CMD ["postgres"]
+`;
 }
 
 function daemonArgs(dir: string): string[] {
@@ -105,7 +135,14 @@ async function startDaemon(dir: string, env: Record<string, string>): Promise<Ch
   const log = await open(logFile, 'a');
   const args = daemonArgs(dir);
   // In a network namespace of its own: with `--bridge none` dockerd removes the bridge docker0, also that of another engine.
-  const daemon = spawn(findProgram('unshare') ?? 'unshare', ['--net', findProgram('dockerd') ?? 'dockerd', ...args], {
+  const withLoopback = [
+    '--net',
+    '/bin/sh',
+    '-c',
+    'ip link set lo up && exec "$0" "$@"',
+    findProgram('dockerd') ?? 'dockerd',
+  ];
+  const daemon = spawn(findProgram('unshare') ?? 'unshare', [...withLoopback, ...args], {
     cwd: '/',
     stdio: ['ignore', log.fd, log.fd],
   });
@@ -133,6 +170,14 @@ async function stopDaemon(daemon: ChildProcess): Promise<void> {
   });
   daemon.kill('SIGTERM');
   await ended;
+}
+
+/** The engine leaves the namespace of containers with `--network host` mounted. */
+async function unmountNamespaces(dir: string): Promise<void> {
+  const namespaces = path.join(dir, 'exec/netns');
+  for (const name of await readdir(namespaces).catch(() => [])) {
+    await runProgram('umount', [path.join(namespaces, name)]);
+  }
 }
 
 /** The archive of a base image, made when this machine has none yet (a minute). */

@@ -4,12 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import {
-  amcheckArgs,
-  combineArgs,
-  settingOfFilesArgs,
-  verifyBackupArgs,
-} from '../../activities/postgres/sandbox/commands.js';
+import { amcheckArgs, combineArgs, verifyBackupArgs } from '../../activities/postgres/sandbox/commands.js';
 import { chooseCopyMethod } from '../../activities/postgres/sandbox/copy-method.js';
 import { hbaText, restoreScriptText, shellQuoted } from '../../activities/postgres/sandbox/files.js';
 import { isInside } from '../../activities/postgres/sandbox/guard.js';
@@ -147,15 +142,6 @@ describe('commands', () => {
       '--heapallindexed',
     ]);
     expect(amcheckArgs({ ...c, level: 'heap' })).toContain('--no-dependent-indexes');
-  });
-
-  test('a setting of the files is read without a server', () => {
-    expect(settingOfFilesArgs('/d', 'shared_preload_libraries')).toEqual([
-      '-D',
-      '/d',
-      '-C',
-      'shared_preload_libraries',
-    ]);
   });
 
   test('people need a password where production does', () => {

@@ -10,7 +10,6 @@ import { environmentOf, nodeNamed } from '../../lib/environment-config.js';
 import { replicationAddress, withClient } from '../connection.js';
 import { readControlData } from '../control-data.js';
 import { ownerOf, pathExists } from '../data-directory.js';
-import { readEffectiveSettings } from '../effective-settings.js';
 import { requireThisHost } from '../promotion/node-place.js';
 import { errorText } from './error-text.js';
 
@@ -28,7 +27,7 @@ export function createCheckFlipHost(deps: ActivityDeps) {
       attempt(`server ${node.name}`, 'can be asked', () => serverState(deps, input)),
       attempt(`disk-space ${node.name}`, `at least ${String(LEAST_FREE_BYTES)} bytes`, () => freeSpace(node)),
       attempt(`replication-login ${node.name} to ${input.peer}`, 'accepted', () => replicationLogin(deps, input)),
-      attempt(`rewind ${node.name}`, 'possible, should it be needed', () => rewindReady(node)),
+      attempt(`rewind ${node.name}`, 'possible, should it be needed', () => rewindReady(deps, input, node)),
     ]);
     return { checks };
   };
@@ -72,12 +71,13 @@ async function replicationLogin(deps: ActivityDeps, input: CheckFlipHostInput): 
 }
 
 /** Not needed after a clean flip, so what is missing is no reason to refuse one. */
-async function rewindReady(node: NodeConfig): Promise<Answer> {
+async function rewindReady(deps: ActivityDeps, input: CheckFlipHostInput, node: NodeConfig): Promise<Answer> {
+  const { servers } = deps.runtime(input.environment, input.node);
   const missing: string[] = [];
   if (!(await pathExists(path.join(node.binDir, 'pg_rewind')))) missing.push(`no pg_rewind in ${node.binDir}`);
   const control = await readControlData(node.binDir, node.dataDir);
   const names = ['wal_log_hints', 'full_page_writes'] as const;
-  const settings = await readEffectiveSettings(node.binDir, node.dataDir, await ownerOf(node.dataDir), names);
+  const settings = await servers.readSettings(node.dataDir, await ownerOf(node.dataDir), names);
   if (control?.checksums !== true && settings.wal_log_hints !== 'on')
     missing.push('neither data checksums nor wal_log_hints');
   if (settings.full_page_writes !== 'on') missing.push('full_page_writes is off');

@@ -11,24 +11,22 @@ import { historyName, parseHistory } from '../../../shared/timeline.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import type { PrivateServers } from '../../lib/runtime.js';
 import { ownerOf, pathExists, readTextIfThere, type Owner } from '../data-directory.js';
 import { readMarker } from '../sandbox/marker.js';
 import { placeOf } from '../sandbox/place.js';
-import { stopServer } from '../server.js';
 import { archivePromotion } from './archive-promotion.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
-import { cleanUpPrivately, privateServerOf, runPrivately } from './private-server.js';
+import { cleanUpPrivately, privateServerOf, runPrivately, serversOf, stopPrivately } from './private-server.js';
 import { requireArchiving, requireNoTarget } from './production-settings.js';
 import { signalRecovery } from './recovery-signal.js';
-
-const STOP_TIMEOUT_MS = 600_000;
 
 export function createEndRecovery(deps: ActivityDeps) {
   return async function endRecovery(input: EndRecoveryInput): Promise<EndRecoveryResult> {
     const place = nodePlace(deps, input);
     const wasPromoted = await isPromoted(input, place);
     if (!wasPromoted || !(await isFinished(deps, input, place))) await finish(deps, input, place, wasPromoted);
-    await cleanUpPrivately(place, input.runId);
+    await cleanUpPrivately(serversOf(deps, input), place, input.runId);
     return resultOf(input, place, wasPromoted ? 'already-promoted' : 'promoted');
   };
 }
@@ -40,15 +38,16 @@ async function finish(
   wasPromoted: boolean,
 ): Promise<void> {
   const owner = await ownerOf(place.dataDir);
-  await requireNoTarget(place.node.binDir, place.dataDir, owner);
-  await requireArchiving(place.node.binDir, place.dataDir, owner);
-  if (!wasPromoted) await returnToRecovery(input, place, owner);
+  const servers = serversOf(deps, input);
+  await requireNoTarget(servers, place.dataDir, owner);
+  await requireArchiving(servers, place.dataDir, owner);
+  if (!wasPromoted) await returnToRecovery(servers, input, place, owner);
   const server = await runPrivately(deps, input, place, owner);
   faultPoint('end-recovery:promoted');
   await requireExpectedSwitch(deps, input, place);
   await archivePromotion(deps, input, place, server);
   faultPoint('end-recovery:archived');
-  await stopServer({ dataDir: place.dataDir, timeoutMs: STOP_TIMEOUT_MS });
+  await stopPrivately(servers, place, input.runId);
   faultPoint('end-recovery:stopped');
 }
 
@@ -56,8 +55,13 @@ async function finish(
  * PostgreSQL removes recovery.signal shortly before it completes a promotion. Killed in between, the next start would be a plain crash
  * recovery: through all WAL of the old timeline, past the target. So while pg_control does not know the new timeline, it is put back.
  */
-async function returnToRecovery(input: EndRecoveryInput, place: NodePlace, owner: Owner): Promise<void> {
-  if ((await privateServerOf(place, input.runId)) !== null) return;
+async function returnToRecovery(
+  servers: PrivateServers,
+  input: EndRecoveryInput,
+  place: NodePlace,
+  owner: Owner,
+): Promise<void> {
+  if ((await privateServerOf(servers, place, input.runId)) !== null) return;
   await requireStopped(place.dataDir);
   await signalRecovery(place.dataDir, owner);
 }
@@ -73,7 +77,7 @@ async function isUnderRecovery(place: NodePlace): Promise<boolean> {
 
 /** Nothing is left to do: shut down cleanly (or started as production already) on the new timeline, and the history file is archived. */
 async function isFinished(deps: ActivityDeps, input: EndRecoveryInput, place: NodePlace): Promise<boolean> {
-  if ((await privateServerOf(place, input.runId)) !== null) return false;
+  if ((await privateServerOf(serversOf(deps, input), place, input.runId)) !== null) return false;
   const facts = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   const status = await deps.runtime(input.environment, input.node).status();
   if (facts.state !== 'shut down' && status.state !== 'running') return false;

@@ -146,7 +146,7 @@ export async function requireProductionArchives(
   }
   // What counts after the swap are its files: a setting given on a command line would not come along.
   const dir = primary.systemIdentifier === null ? sandbox.dataDir : node.dataDir;
-  await requireArchiving(node.binDir, dir, await ownerOf(dir));
+  await requireArchiving(deps.runtime(environment, node.name).servers, dir, await ownerOf(dir));
   const walDirs = [sandbox.walDir, path.join(sandbox.dataDir, 'pg_wal'), path.join(node.dataDir, 'pg_wal')];
   await requireKnownTimelines(await deps.store(environment), await historiesIn(walDirs));
 }

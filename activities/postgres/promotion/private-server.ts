@@ -9,12 +9,11 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { programEnvironment } from '../../lib/exec-secrets.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import type { PrivateServers } from '../../lib/runtime.js';
 import { postgresArgs } from '../commands.js';
 import { pathExists, replaceFile, type Owner } from '../data-directory.js';
-import { readPostmaster } from '../postmaster.js';
 import { isPortFree } from '../sandbox/ports.js';
 import { makeSocketDir, removeSocketDir, socketDirFor } from '../sandbox/socket-dir.js';
-import { startServer } from '../server.js';
 import { endRecoverySettings } from './end-recovery-settings.js';
 import type { NodePlace } from './node-place.js';
 
@@ -25,6 +24,7 @@ export type PrivateServer = {
 
 /** The rest of the replay is at most what came after the sandbox's last restart point; on a large cluster that is minutes. */
 const START_TIMEOUT_MS = 3_600_000;
+const STOP_TIMEOUT_MS = 600_000;
 
 /** Beside the data directory, not in it: nothing of ours may stay in production's data. */
 function hbaFileOf(place: NodePlace): string {
@@ -35,6 +35,14 @@ function logFileOf(place: NodePlace): string {
   return `${place.dataDir}.end-recovery.log`;
 }
 
+/** Who runs the private servers of the node of a step. */
+export function serversOf(
+  deps: Pick<ActivityDeps, 'runtime'>,
+  input: Pick<EndRecoveryInput, 'environment' | 'node'>,
+): PrivateServers {
+  return deps.runtime(input.environment, input.node).servers;
+}
+
 /** Starts the private server, or attaches to the one of an earlier attempt, and returns once it is promoted and takes sessions. */
 export async function runPrivately(
   deps: ActivityDeps,
@@ -43,16 +51,20 @@ export async function runPrivately(
   owner: Owner,
 ): Promise<PrivateServer> {
   const socketDir = socketDirFor(place.dataDir, input.runId);
-  await refuseForeignServer(place, input.runId);
-  const running = await privateServerOf(place, input.runId);
+  const servers = serversOf(deps, input);
+  const { dataDir } = place;
+  await refuseForeignServer(servers, place, input.runId);
+  const running = await privateServerOf(servers, place, input.runId);
   // A killed server leaves its socket's lock file, and PostgreSQL believes it while the zombie of that pid is there.
   if (running === null) await removeSocketDir(socketDir);
   await makeSocketDir(socketDir, owner);
   await replaceFile(hbaFileOf(place), '# Generated; removed afterwards.\nlocal all all trust\n', owner);
-  const { server } = await startServer({
-    binDir: place.node.binDir,
-    dataDir: place.dataDir,
+  const server = await servers.start({
+    role: 'production',
+    dataDir,
     owner,
+    socketDir,
+    paths: [hbaFileOf(place)],
     options: await optionsFor(deps, input, place, socketDir),
     logFile: logFileOf(place),
     env: programEnvironment(place.environment.backups),
@@ -68,22 +80,35 @@ export async function runPrivately(
 }
 
 /** Removes what the private server had outside of the data directory; its log stays. */
-export async function cleanUpPrivately(place: NodePlace, runId: string): Promise<void> {
+export async function cleanUpPrivately(servers: PrivateServers, place: NodePlace, runId: string): Promise<void> {
+  await stopPrivately(servers, place, runId);
   await removeSocketDir(socketDirFor(place.dataDir, runId));
   await rm(hbaFileOf(place), { force: true });
 }
 
+/** Stops our private server and removes what ran it; a server that is not ours is left alone. */
+export async function stopPrivately(servers: PrivateServers, place: NodePlace, runId: string): Promise<void> {
+  const { dataDir } = place;
+  const seen = await servers.read({ dataDir, socketDir: socketDirFor(dataDir, runId) });
+  if (seen.state === 'running' && !seen.isOurs) return;
+  if (seen.state === 'unknown') throw stepFailure('PreconditionFailed', `cannot tell what runs there: ${seen.why}`);
+  await servers.stop({ dataDir, socketDir: socketDirFor(dataDir, runId) }, { timeoutMs: STOP_TIMEOUT_MS });
+}
+
 /** Port of our private server when that is what runs on the data directory, else null. */
-export async function privateServerOf(place: NodePlace, runId: string): Promise<number | null> {
-  const seen = await readPostmaster(place.dataDir);
-  if (seen.state !== 'running' || seen.socketDir !== socketDirFor(place.dataDir, runId)) return null;
-  return seen.port;
+export async function privateServerOf(
+  servers: PrivateServers,
+  place: NodePlace,
+  runId: string,
+): Promise<number | null> {
+  const seen = await servers.read({ dataDir: place.dataDir, socketDir: socketDirFor(place.dataDir, runId) });
+  return seen.state === 'running' && seen.isOurs ? seen.port : null;
 }
 
 /** A server that we did not start (somebody tried it out) would have promoted it without a plan, or is production already. */
-async function refuseForeignServer(place: NodePlace, runId: string): Promise<void> {
-  const seen = await readPostmaster(place.dataDir);
-  if (seen.state === 'stopped' || (await privateServerOf(place, runId)) !== null) return;
+async function refuseForeignServer(servers: PrivateServers, place: NodePlace, runId: string): Promise<void> {
+  const seen = await servers.read({ dataDir: place.dataDir, socketDir: socketDirFor(place.dataDir, runId) });
+  if (seen.state === 'stopped' || (seen.state === 'running' && seen.isOurs)) return;
   const what = seen.state === 'running' ? `a server that is not ours runs (pid ${String(seen.pid)})` : seen.why;
   throw stepFailure('PreconditionFailed', `cannot end the recovery of ${place.dataDir}: ${what}`, {
     hint: 'stop it by hand, then `pgr retry`',

@@ -6,8 +6,8 @@ import { chmod, copyFile, lstat, mkdir, readdir, readlink, rename, rm, symlink }
 import path from 'node:path';
 
 import { stepFailure } from '../../lib/failure.js';
+import type { PrivateServers } from '../../lib/runtime.js';
 import { giveTo, namesIn, pathExists, readTextIfThere, replaceFile, type Owner } from '../data-directory.js';
-import { readEffectiveSettings } from '../effective-settings.js';
 import { includedPaths, isRecoverySetting, stripSettings } from '../settings-files.js';
 
 /** Files of the server itself at the top of a data directory; everything else there of moderate size is configuration. */
@@ -88,8 +88,8 @@ const TARGETS = [
 ] as const;
 
 /** Reads the configuration back as the server would: no recovery target is left. Throws PreconditionFailed naming what is. */
-export async function requireNoTarget(binDir: string, dataDir: string, owner: Owner): Promise<void> {
-  const settings = await readEffectiveSettings(binDir, dataDir, owner, TARGETS);
+export async function requireNoTarget(servers: PrivateServers, dataDir: string, owner: Owner): Promise<void> {
+  const settings = await servers.readSettings(dataDir, owner, TARGETS);
   const left = TARGETS.filter((name) => settings[name] !== '');
   if (left.length === 0) return;
   throw stepFailure('PreconditionFailed', `the configuration in ${dataDir} still sets ${left.join(', ')}`, {
@@ -98,9 +98,9 @@ export async function requireNoTarget(binDir: string, dataDir: string, owner: Ow
 }
 
 /** Production archives, or nothing is changed. Throws ArchiveFailing when archiving is off or goes nowhere. */
-export async function requireArchiving(binDir: string, dataDir: string, owner: Owner): Promise<void> {
+export async function requireArchiving(servers: PrivateServers, dataDir: string, owner: Owner): Promise<void> {
   const names = ['archive_mode', 'archive_command', 'archive_library'] as const;
-  const problem = archivingProblem(await readEffectiveSettings(binDir, dataDir, owner, names));
+  const problem = archivingProblem(await servers.readSettings(dataDir, owner, names));
   if (problem !== null) {
     throw stepFailure('ArchiveFailing', `production does not archive: ${problem}`, {
       hint: `set archive_mode and archive_command in ${dataDir}, see that archiving works, then \`pgr retry\``,

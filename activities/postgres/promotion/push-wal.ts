@@ -4,11 +4,10 @@
  */
 import type { NodeStepInput } from '../../../shared/contracts/promotion.js';
 import type { ActivityDeps } from '../../lib/deps.js';
-import { describeFailure, runProgram } from '../../lib/exec.js';
+import { describeFailure } from '../../lib/exec.js';
 import { maskSecrets, programEnvironment } from '../../lib/exec-secrets.js';
 import { currentActivity } from '../../lib/cancellation.js';
-import { ownerOf, runAsOwner } from '../data-directory.js';
-import { readEffectiveSetting } from '../effective-settings.js';
+import { ownerOf } from '../data-directory.js';
 import type { NodePlace } from './node-place.js';
 
 const PUSH_TIMEOUT_MS = 60_000;
@@ -30,17 +29,15 @@ export async function pushWal(
   names: readonly string[],
 ): Promise<string> {
   const owner = await ownerOf(place.dataDir);
-  const command = await readEffectiveSetting(place.node.binDir, place.dataDir, owner, 'archive_command');
+  const { servers } = deps.runtime(input.environment, input.node);
+  const { dataDir } = place;
+  const { archive_command: command } = await servers.readSettings(dataDir, owner, ['archive_command']);
   if (names.length > 0 && command === '') return `${names.join(', ')} cannot be archived: archive_command is empty`;
   const env = programEnvironment(place.environment.backups);
   for (const [index, name] of names.entries()) {
     currentActivity()?.heartbeat();
-    const result = await runProgram('/bin/sh', ['-c', archiveCommandFor(command, name)], {
-      ...runAsOwner(owner),
-      cwd: place.dataDir,
-      env,
-      timeoutMs: PUSH_TIMEOUT_MS,
-    });
+    const shell = { dataDir, owner, command: archiveCommandFor(command, name), env, timeoutMs: PUSH_TIMEOUT_MS };
+    const result = await servers.runShell(shell);
     if (result.exitCode !== 0) {
       const why = maskSecrets(describeFailure(result), env);
       deps.log.warn(

@@ -31,7 +31,7 @@ export function createReturnOldData(deps: ActivityDeps) {
     }
     await requireStopped(keptDataDir);
     await requireCluster(node.binDir, keptDataDir, systemIdentifier);
-    if (!['missing', 'empty'].includes(await directoryState(dataDir))) await setAside(place, input, mover);
+    if (!['missing', 'empty'].includes(await directoryState(dataDir))) await setAside(deps, place, input, mover);
     faultPoint('return-old-data:before-rename');
     await mover.move(keptDataDir, dataDir);
     faultPoint('return-old-data:after-rename');

@@ -12,17 +12,20 @@ export type ServerFacts = {
 
 export type SettingFact = { name: string; value: string; source: string };
 
-/** Settings that a sandbox or the end of a recovery has on its command line, and production never. */
-const OURS = [
-  'archive_mode',
-  'fsync',
-  'full_page_writes',
-  'default_transaction_read_only',
-  'cluster_name',
-  'primary_conninfo',
-  'restore_command',
-  'autovacuum',
-];
+/**
+ * Settings that a sandbox or the end of a recovery has on its command line, and how their values are told from what a node's own start command says
+ * (that of a container may well set archive_mode).
+ */
+const OURS: Readonly<Record<string, (value: string) => boolean>> = {
+  archive_mode: (value) => value === 'off',
+  fsync: (value) => value === 'off',
+  full_page_writes: (value) => value === 'off',
+  default_transaction_read_only: (value) => value === 'on',
+  cluster_name: (value) => value.startsWith('pgr-'),
+  primary_conninfo: (value) => value === '',
+  restore_command: (value) => value === 'false' || value.includes('restore-wal.sh'),
+  autovacuum: (value) => value === 'off',
+};
 const TARGET_NAMES = ['', '_lsn', '_name', '_time', '_xid'].map((suffix) => `recovery_target${suffix}`);
 
 /** Identity, role, timeline and the settings that decide whether this is production or what is left of a recovery. */
@@ -35,7 +38,7 @@ export async function readServerFacts(client: pg.Client): Promise<ServerFacts> {
   );
   const settings = await client.query<SettingFact>(
     'select name, setting as value, source from pg_settings where name = any($1)',
-    [[...OURS, ...TARGET_NAMES]],
+    [[...Object.keys(OURS), ...TARGET_NAMES]],
   );
   const row = rows[0];
   if (row === undefined) throw stepFailure('Bug', 'the server did not say who it is');
@@ -60,7 +63,7 @@ export function primaryProblems(facts: ServerFacts): string[] {
 /** Settings of recovery or of a sandbox that are still in force, on a primary or a standby. Pure. */
 export function leftovers(settings: readonly SettingFact[]): string[] {
   const commandLine = settings
-    .filter((setting) => OURS.includes(setting.name) && setting.source === 'command line')
+    .filter(({ name, value, source }) => source === 'command line' && OURS[name]?.(value) === true)
     .map((setting) => `${setting.name} = ${setting.value} comes from its command line`);
   const targets = settings
     .filter((setting) => TARGET_NAMES.includes(setting.name) && setting.value !== '')

@@ -4,10 +4,9 @@ import { readBootId } from '../../lib/boot-id.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import type { ControlData } from '../control-data.js';
-import { readPostmaster } from '../postmaster.js';
 import { requireMarker, writeMarker, type SandboxMarker } from '../sandbox/marker.js';
 import type { SandboxPlace } from '../sandbox/place.js';
-import { stopServer } from '../server.js';
+import { sandboxServers, type SandboxDeps } from '../sandbox/sandbox-server.js';
 import { requireCluster, type NodePlace } from './node-place.js';
 import { readSandboxServer } from './sandbox-server.js';
 
@@ -21,10 +20,18 @@ const STOPPED_IN_RECOVERY = 'shut down in recovery';
  * recovery. Throws SandboxTainted when it was opened for writes, PreconditionFailed when it did not end cleanly or the machine was
  * rebooted before its data reached the disk.
  */
-export async function stopSandbox(place: NodePlace, sandbox: SandboxPlace, input: SwapInInput): Promise<ControlData> {
+export async function stopSandbox(
+  deps: SandboxDeps,
+  place: NodePlace,
+  sandbox: SandboxPlace,
+  input: SwapInInput,
+): Promise<ControlData> {
   const marker = await requireMarker(sandbox);
   if (marker.state === 'tainted') throw stepFailure('SandboxTainted', `${sandbox.dir} was opened for writes`);
-  const server = await readPostmaster(sandbox.dataDir);
+  const servers = sandboxServers(deps, sandbox);
+  const { dataDir } = sandbox;
+  const { socketDir } = marker;
+  const server = await servers.read({ dataDir, socketDir });
   if (server.state === 'running') {
     await requireSameBoot(marker, sandbox);
     const replayLsn = await readReplayLsn(sandbox, marker);
@@ -37,7 +44,7 @@ export async function stopSandbox(place: NodePlace, sandbox: SandboxPlace, input
   } else {
     await requireStoppedByUs(marker, sandbox);
   }
-  await stopServer({ dataDir: sandbox.dataDir, timeoutMs: STOP_TIMEOUT_MS });
+  await servers.stop({ dataDir, socketDir }, { timeoutMs: STOP_TIMEOUT_MS });
   return requireStillInRecovery(place, sandbox, input.expect.systemIdentifier);
 }
 

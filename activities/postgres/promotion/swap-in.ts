@@ -96,7 +96,7 @@ async function prepare(
   await requireCluster(binDir, sandbox.dataDir, input.expect.systemIdentifier);
   const owner = await ownerOf(sandbox.dataDir);
   await requireOwner(sandbox, kept, owner);
-  const facts = await stopSandbox(place, sandbox, input);
+  const facts = await stopSandbox(deps, place, sandbox, input);
   faultPoint('swap-in:after-stop');
   if (kept !== null) await copySettings(kept, sandbox.dataDir, owner);
   const stripped = await stripRecoverySettings(sandbox.dataDir, owner);
@@ -106,8 +106,9 @@ async function prepare(
   await bringWal(sandbox.dataDir, facts, sources, owner);
   const store = await deps.store(input.environment);
   await requireKnownTimelines(store, await historiesIn([path.join(sandbox.dataDir, 'pg_wal')]));
-  await requireNoTarget(binDir, sandbox.dataDir, owner);
-  await requireArchiving(binDir, sandbox.dataDir, owner);
+  const { servers } = deps.runtime(input.environment, input.node);
+  await requireNoTarget(servers, sandbox.dataDir, owner);
+  await requireArchiving(servers, sandbox.dataDir, owner);
   // What is copied is flushed where it was copied to.
   if (!inPlace) return stripped;
   await flush(binDir, sandbox.dataDir, owner);

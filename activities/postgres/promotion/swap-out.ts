@@ -9,10 +9,9 @@ import type { SnapshotProvider } from '../../lib/snapshot.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readControlData } from '../control-data.js';
 import { directoryState } from '../data-directory.js';
-import { stopServer } from '../server.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
-import { cleanUpPrivately, privateServerOf } from './private-server.js';
+import { cleanUpPrivately, serversOf } from './private-server.js';
 import { releaseSandboxes } from './release-sandbox.js';
 import { dropStaged } from './stage-sandbox.js';
 
@@ -21,7 +20,9 @@ export function createSwapOut(deps: ActivityDeps) {
     const place = nodePlace(deps, input);
     const mover = deps.snapshot(input.environment, input.node);
     await mover.settleMoves();
-    const result = (await holdsPromotedData(place)) ? await setAside(place, input, mover) : await nothingThere(place);
+    const result = (await holdsPromotedData(place))
+      ? await setAside(deps, place, input, mover)
+      : await nothingThere(place);
     await dropStaged(deps, place, mover, input.runId);
     await releaseSandboxes(deps, input.environment, place, input.runId);
     return result;
@@ -41,12 +42,12 @@ async function holdsPromotedData(place: NodePlace): Promise<boolean> {
  * server is a refusal.
  */
 export async function setAside(
+  deps: Pick<ActivityDeps, 'runtime'>,
   place: NodePlace,
   input: NodeStepInput,
   mover: SnapshotProvider,
 ): Promise<SwapOutResult> {
-  if ((await privateServerOf(place, input.runId)) !== null) await stopServer({ dataDir: place.dataDir });
-  await cleanUpPrivately(place, input.runId);
+  await cleanUpPrivately(serversOf(deps, input), place, input.runId);
   await requireStopped(place.dataDir);
   const { timeline } = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   faultPoint('swap-out:before-rename');

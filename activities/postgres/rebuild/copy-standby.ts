@@ -67,7 +67,8 @@ async function makeReady(
   faultPoint('rebuild:copied');
   const bytes = await treeBytes(place.workDir);
   if (made.method === 'rewind') await writeFollowing(deps, place, slot, owner);
-  await settleStandby(place.node, place.workDir, settings, owner);
+  const { servers } = deps.runtime(place.environment, place.node.name);
+  await settleStandby(servers, place.node, place.workDir, settings, owner);
   return writeState(place, { ...made, stage: 'ready', bytes });
 }
 

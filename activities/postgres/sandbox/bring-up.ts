@@ -1,7 +1,6 @@
 /** Brings a sandbox that had reached its target back to it, after its server or the host went down. */
 import { readFile } from 'node:fs/promises';
 
-import type { Config } from '../../../config/schema.js';
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import { heartbeat } from '../../lib/heartbeat.js';
 import { pauseFor } from '../../lib/cancellation.js';
@@ -9,7 +8,7 @@ import { judgeReplay, type Reached } from './judge-replay.js';
 import { changeMarker } from './marker.js';
 import type { SandboxPlace } from './place.js';
 import { watchReplay, type ReplaySight } from './replay-watch.js';
-import { startSandbox } from './sandbox-server.js';
+import { startSandbox, type SandboxDeps } from './sandbox-server.js';
 
 const POLL_MS = 20;
 
@@ -20,12 +19,12 @@ export type BroughtUp = { sight: ReplaySight; reached: Reached | null };
  * still replays then. Throws what keeps recovery from getting there (SandboxTainted for one that somebody promoted).
  */
 export async function bringUp(
-  config: Config,
+  deps: SandboxDeps,
   place: SandboxPlace,
   plan: RecoveryPlan,
   timeoutMs: number,
 ): Promise<BroughtUp> {
-  const marker = await startSandbox(config, place, plan);
+  const marker = await startSandbox(deps, place, plan);
   const watch = watchReplay(place, marker);
   try {
     const deadline = Date.now() + timeoutMs;

@@ -13,11 +13,6 @@ export function verifyBackupArgs(dir: string): string[] {
   return ['--no-parse-wal', '--quiet', dir];
 }
 
-/** The value of one setting as the configuration files in a data directory have it; starts no server. */
-export function settingOfFilesArgs(dataDir: string, setting: string): string[] {
-  return ['-D', dataDir, '-C', setting];
-}
-
 export type Amcheck = { host: string; port: number; user: string; level: 'heap' | 'full'; jobs: number };
 
 /**

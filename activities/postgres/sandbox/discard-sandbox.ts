@@ -10,22 +10,25 @@ import { jobIdFor } from '../../../shared/ids.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { namesIn, syncDirectory } from '../data-directory.js';
-import { stopServer } from '../server.js';
 import { fetchJobId } from './fetch-job.js';
 import { refuseNearData } from './guard.js';
 import { changeMarker, isOurs, notOurs, readMarker, refuseUnlessThrowaway } from './marker.js';
 import { placeOf, type SandboxPlace } from './place.js';
+import { sandboxServers } from './sandbox-server.js';
 import { removeSocketDir, socketDirFor } from './socket-dir.js';
 import { stepFailure } from '../../lib/failure.js';
 
 export const FAULT_DISCARD_BEFORE_MARKER = 'discard-before-marker';
 
 /** Throws SandboxNotOurs or PreconditionFailed (it is being promoted); then nothing was touched. */
-export function createDiscardSandbox(deps: Pick<ActivityDeps, 'config' | 'jobs'>) {
+export function createDiscardSandbox(deps: Pick<ActivityDeps, 'config' | 'jobs' | 'runtime'>) {
   return async function discardSandbox({ ref }: { ref: SandboxRef }): Promise<DiscardSandboxResult> {
     const place = placeOf(deps.config, ref);
     const socketDir = socketDirFor(place.dir, ref.runId);
+    const stop = (): Promise<unknown> =>
+      sandboxServers(deps, place).stop({ dataDir: place.dataDir, socketDir }, { mode: 'immediate' });
     if (!(await isThere(place))) {
+      await stop();
       await removeSocketDir(socketDir);
       return { outcome: 'already-gone', freedBytes: 0 };
     }
@@ -34,7 +37,7 @@ export function createDiscardSandbox(deps: Pick<ActivityDeps, 'config' | 'jobs'>
       await deps.jobs.end(jobIdFor(ref.runId, step));
     }
     await deps.jobs.end(fetchJobId(place));
-    await stopServer({ dataDir: place.dataDir, mode: 'immediate' });
+    await stop();
     await removeSocketDir(socketDir);
     const freedBytes = await bytesIn(place.dir);
     await removeAll(place);

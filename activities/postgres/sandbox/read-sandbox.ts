@@ -3,18 +3,18 @@
  * it is kept for people to look at, and only its server can tell that it still stands where it stood.
  */
 import type { ReadSandboxResult, SandboxRef } from '../../../shared/contracts/sandbox.js';
-import type { ActivityDeps } from '../../lib/deps.js';
 import { pathExists } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
 import { bringUp, readStoredPlan } from './bring-up.js';
 import { changeMarker, isOurs, readMarker, type SandboxMarker } from './marker.js';
 import { placeOf, sandboxUrl, type SandboxPlace } from './place.js';
+import type { SandboxDeps } from './sandbox-server.js';
 import { watchReplay, type ReplaySight } from './replay-watch.js';
 
 /** Longer replays are reported as `replaying`; the next call sees how far they came. */
 const BRING_UP_MS = 20_000;
 
-export function createReadSandbox(deps: Pick<ActivityDeps, 'config'>) {
+export function createReadSandbox(deps: SandboxDeps) {
   return async function readSandbox({ ref }: { ref: SandboxRef }): Promise<ReadSandboxResult> {
     const place = placeOf(deps.config, ref);
     const nothing = { dir: place.dir, port: null, url: null, replayLsn: null };
@@ -33,16 +33,12 @@ export function createReadSandbox(deps: Pick<ActivityDeps, 'config'>) {
   };
 }
 
-async function currentSight(
-  deps: Pick<ActivityDeps, 'config'>,
-  place: SandboxPlace,
-  marker: SandboxMarker,
-): Promise<ReplaySight> {
+async function currentSight(deps: SandboxDeps, place: SandboxPlace, marker: SandboxMarker): Promise<ReplaySight> {
   const server = await readPostmaster(place.dataDir);
   if (server.state === 'stopped') {
     const plan = marker.state === 'paused' ? await readStoredPlan(place) : null;
     if (plan === null) return { kind: 'stopped', why: server.why };
-    return (await bringUp(deps.config, place, plan, BRING_UP_MS)).sight;
+    return (await bringUp(deps, place, plan, BRING_UP_MS)).sight;
   }
   const watch = watchReplay(place, marker);
   try {

@@ -25,7 +25,7 @@ import { textOf } from './server-log.js';
 const POLL_MS = 20;
 const FAULT_REPLAY_STARTED = 'replay-wal:started';
 
-type Deps = Pick<ActivityDeps, 'config' | 'jobs' | 'store' | 'program'>;
+type Deps = Pick<ActivityDeps, 'config' | 'jobs' | 'runtime' | 'store' | 'program'>;
 
 /** Throws RecoveryStopped, WalCorrupt, PortTaken, SandboxTainted, or what the transfer of the WAL failed with. */
 export function createReplayWal(deps: Deps) {
@@ -33,7 +33,7 @@ export function createReplayWal(deps: Deps) {
     const place = placeOf(deps.config, ref);
     refuseUnlessThrowaway(place, await requireMarker(place));
     const startedMs = Date.now();
-    const marker = await startSandbox(deps.config, place, plan);
+    const marker = await startSandbox(deps, place, plan);
     faultPoint(FAULT_REPLAY_STARTED);
     const watch = watchReplay(place, marker);
     try {

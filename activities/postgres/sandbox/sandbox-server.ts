@@ -5,16 +5,14 @@
 import { chmod, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { Config } from '../../../config/schema.js';
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import { readBootId } from '../../lib/boot-id.js';
-import { runProgram } from '../../lib/exec.js';
+import type { ActivityDeps } from '../../lib/deps.js';
+import { serverNodeFor } from '../../lib/environment-config.js';
 import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import { CLEAN_STATES, requireControlData } from '../control-data.js';
-import { ownerOf, pathExists, replaceFileUnflushed, runAsOwner, type Owner } from '../data-directory.js';
-import { readPostmaster } from '../postmaster.js';
-import { startServer } from '../server.js';
-import { settingOfFilesArgs } from './commands.js';
+import type { PrivateServers } from '../../lib/runtime.js';
+import { ownerOf, pathExists, replaceFileUnflushed, type Owner } from '../data-directory.js';
 import { CONFIG_TEXT, hbaText, IDENT_TEXT, restoreScriptText } from './files.js';
 import { refuseNearData, requireSelfContained } from './guard.js';
 import { changeMarker, tainted, type SandboxMarker } from './marker.js';
@@ -23,17 +21,22 @@ import { isPortFree } from './ports.js';
 import { sandboxArguments } from './settings.js';
 import { makeSocketDir } from './socket-dir.js';
 
+export type SandboxDeps = Pick<ActivityDeps, 'config' | 'runtime'>;
+
 const RECOVERY_SIGNAL = 'recovery.signal';
 
 /**
  * Returns the marker once a postmaster lives (not yet: accepts sessions). Throws PortTaken, SandboxTainted, IdentityMismatch, or what
  * the server said when it would not start.
  */
-export async function startSandbox(config: Config, place: SandboxPlace, plan: RecoveryPlan): Promise<SandboxMarker> {
+export async function startSandbox(deps: SandboxDeps, place: SandboxPlace, plan: RecoveryPlan): Promise<SandboxMarker> {
   const marker = await changeMarker(place, {});
-  const server = await readPostmaster(place.dataDir);
+  const servers = sandboxServers(deps, place);
+  const { dataDir } = place;
+  const { socketDir } = marker;
+  const server = await servers.read({ dataDir, socketDir });
   if (server.state === 'running') return marker;
-  await refuseNearData(config, place.dataDir);
+  await refuseNearData(deps.config, dataDir);
   await requireStartable(place, marker, plan);
   const owner = await ownerOf(place.dir);
   await writeGeneratedFiles(place, plan, owner);
@@ -46,15 +49,21 @@ export async function startSandbox(config: Config, place: SandboxPlace, plan: Re
   const boot = await readBootId();
   const restarted = marker.boot === boot ? {} : { boot };
   const started = await changeMarker(place, { state: 'replaying', started: true, ...restarted });
-  const options = await serverOptions(place, plan, started, owner);
+  const options = await serverOptions(servers, place, plan, started, owner);
   const logStart = await sizeOf(place.serverLog);
-  const { binDir, dataDir, serverLog: logFile } = place;
+  const { dir, serverLog: logFile } = place;
   try {
-    await startServer({ binDir, dataDir, owner, logFile, options, until: 'alive' });
+    await servers.start({ role: 'sandbox', dataDir, owner, socketDir, logFile, options, paths: [dir], until: 'alive' });
   } catch (error) {
     if (!isFailureOf(error, 'CommandFailed') || !(await beganToWork(place.serverLog, logStart))) throw error;
   }
   return started;
+}
+
+/** Who runs the servers of sandboxes on this host. */
+export function sandboxServers(deps: SandboxDeps, place: SandboxPlace): PrivateServers {
+  const { environment, ref } = place;
+  return deps.runtime(ref.environment, serverNodeFor(environment, ref.host).name).servers;
 }
 
 /**
@@ -74,6 +83,7 @@ async function sizeOf(file: string): Promise<number> {
 }
 
 async function serverOptions(
+  servers: PrivateServers,
   place: SandboxPlace,
   plan: RecoveryPlan,
   marker: SandboxMarker,
@@ -89,7 +99,7 @@ async function serverOptions(
     hbaFile: place.hbaFile,
     identFile: place.identFile,
     restoreScript: place.restoreScript,
-    preloadLibraries: await preloadLibraries(place, owner),
+    preloadLibraries: await preloadLibraries(servers, place, owner),
   });
 }
 
@@ -126,16 +136,17 @@ async function writeGeneratedFiles(place: SandboxPlace, plan: RecoveryPlan, owne
 }
 
 /**
- * What the configuration inside the base preloads. Configuration that lies elsewhere (or does not parse here) gives nothing: then WAL of
+ * What the configuration preloads that the base brought along. Configuration that lies elsewhere (or does not parse here) gives nothing: then WAL of
  * an extension with a resource manager of its own ends recovery with a message that names it.
  */
-async function preloadLibraries(place: SandboxPlace, owner: Owner): Promise<string[]> {
-  const args = settingOfFilesArgs(place.dataDir, 'shared_preload_libraries');
-  const result = await runProgram(path.join(place.binDir, 'postgres'), args, runAsOwner(owner));
-  if (result.exitCode !== 0) return [];
-  return result.stdout
-    .trim()
+async function preloadLibraries(servers: PrivateServers, place: SandboxPlace, owner: Owner): Promise<string[]> {
+  const name = 'shared_preload_libraries';
+  const settings = await servers.readSettings(place.dataDir, owner, [name]).catch((error: unknown) => {
+    if (isFailureOf(error, 'PreconditionFailed')) return { [name]: '' };
+    throw error;
+  });
+  return settings[name]
     .split(',')
-    .map((name) => name.trim().replace(/^"(.*)"$/, '$1'))
-    .filter((name) => name !== '');
+    .map((library) => library.trim().replace(/^"(.*)"$/, '$1'))
+    .filter((library) => library !== '');
 }

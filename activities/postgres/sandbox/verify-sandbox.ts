@@ -32,7 +32,7 @@ const MOST_COUNTS = 50;
 const BRING_UP_MS = 120_000;
 const BEAT_MS = 1_000;
 
-type Deps = Pick<ActivityDeps, 'config' | 'jobs' | 'resolveSecret'>;
+type Deps = Pick<ActivityDeps, 'config' | 'jobs' | 'runtime' | 'resolveSecret'>;
 type Verification = { deps: Deps; place: SandboxPlace; marker: SandboxMarker; input: SandboxStepInput; admin: string };
 
 /** Throws only when there is no sandbox of ours, or its server cannot be brought up; every other finding is a row. */
@@ -72,7 +72,7 @@ function beatQuietly(): void {
 /** Null for a sandbox that is tainted or stands elsewhere: the rows say so. */
 async function readReached(deps: Deps, place: SandboxPlace, input: SandboxStepInput): Promise<Reached | null> {
   try {
-    return (await bringUp(deps.config, place, input.plan, BRING_UP_MS)).reached;
+    return (await bringUp(deps, place, input.plan, BRING_UP_MS)).reached;
   } catch (error) {
     const isFinding =
       error instanceof ApplicationFailure && (error.type === 'SandboxTainted' || error.type === 'RecoveryStopped');

@@ -96,7 +96,8 @@ async function replace(
   await mover.makeRoom(place.cloneDir, owner);
   await cloneStandby(deps, input, place, slot, owner);
   faultPoint('rebuild-standby:cloned');
-  await settleStandby(place.node, place.cloneDir, kept, owner);
+  const { servers } = deps.runtime(input.environment, input.node);
+  await settleStandby(servers, place.node, place.cloneDir, kept, owner);
   await requireStopped(place.cloneDir);
   await mover.move(place.cloneDir, place.dataDir);
   faultPoint('rebuild-standby:renamed');

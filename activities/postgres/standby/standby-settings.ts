@@ -3,8 +3,8 @@ import path from 'node:path';
 
 import type { NodeConfig } from '../../../config/schema.js';
 import { stepFailure } from '../../lib/failure.js';
+import type { PrivateServers } from '../../lib/runtime.js';
 import { pathExists, readTextIfThere, replaceFile, type Owner } from '../data-directory.js';
-import { readEffectiveSetting } from '../effective-settings.js';
 import { copySettings, stripRecoverySettings } from '../promotion/production-settings.js';
 import { lastValue, withSettings } from '../settings-files.js';
 
@@ -13,6 +13,7 @@ import { lastValue, withSettings } from '../settings-files.js';
  * that pg_basebackup wrote. The port must be the node's own: a copy carries the primary's.
  */
 export async function settleStandby(
+  servers: PrivateServers,
   node: NodeConfig,
   cloneDir: string,
   kept: string | null,
@@ -30,7 +31,9 @@ export async function settleStandby(
   const own = (await readTextIfThere(autoFile)) ?? '';
   const follow = { primary_conninfo: primary, ...(slot === null ? {} : { primary_slot_name: slot }) };
   await replaceFile(autoFile, withSettings(own, follow), owner);
-  const port = await readEffectiveSetting(node.binDir, cloneDir, owner, 'port');
+  // The port of a container's server is not the one that the container publishes.
+  if (node.runtime.kind === 'docker') return;
+  const { port } = await servers.readSettings(cloneDir, owner, ['port']);
   if (port === String(node.port)) return;
   await replaceFile(autoFile, withSettings(own, { ...follow, port: String(node.port) }), owner);
 }
