@@ -90,6 +90,22 @@ describeWith('haproxy', 'pgbouncer')('in the middle of a flip', () => {
     await expectWhole(routed, 'chicago');
   });
 
+  test('HAProxy freezes between promotion and routing: the attempt ends within seconds, and clients are not left paused', async () => {
+    const { routed, attempt, troubled } = await begin();
+    const { haproxy } = routed;
+    const startedAt = Date.now();
+    const end = await troubled('flip:promoted', () => {
+      process.kill(haproxy.pid(), 'SIGSTOP');
+      return Promise.resolve();
+    });
+    const seconds = (Date.now() - startedAt) / 1_000;
+    process.kill(haproxy.pid(), 'SIGCONT');
+    expect(end).toMatchObject({ end: 'failed', type: 'RoutingUnavailable' });
+    expect(seconds).toBeLessThan(25);
+    expect(await attempt()).toMatchObject({ end: 'done', result: { outcome: 'flipped' } });
+    await expectWhole(routed, 'chicago');
+  });
+
   test('HAProxy dies before the fence: the old primary is left running and the candidate is as before', async () => {
     const { routed, attempt, troubled } = await begin();
     const { haproxy, scene } = routed;

@@ -1,7 +1,7 @@
 /** Activities of a flip in processes of their own that die or freeze at named places, and the guard program that such a process starts. */
 import { build } from 'esbuild';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -63,7 +63,8 @@ export async function createFlipSteps(): Promise<FlipSteps> {
       return {
         ended,
         async frozen() {
-          while (!existsSync(flag)) {
+          // The flag is made right before the signal: continued too early it would stay frozen for ever.
+          while (!existsSync(flag) || !isStopped(child)) {
             if (state.over) return false;
             await delay(2);
           }
@@ -77,6 +78,14 @@ export async function createFlipSteps(): Promise<FlipSteps> {
       await rm(distDir, { recursive: true, force: true });
     },
   };
+}
+
+function isStopped({ pid }: ChildProcess): boolean {
+  try {
+    return /\) T /.test(readFileSync(`/proc/${String(pid)}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 function endOf(child: ChildProcess): Promise<StepEnd> {
