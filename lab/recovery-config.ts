@@ -192,10 +192,11 @@ function setExtras(document: Document, input: LabConfigInput): void {
   };
   put([...environment, 'routing'], routingPart(input));
   if (input.extras.includes('pgbouncer')) put([...environment, 'poolers'], [poolerPart(input)]);
-  if (!input.extras.includes('haproxy')) return;
   NODES.forEach((node, index) => {
-    if (document.getIn([...environment, 'nodes', index, 'name']) !== node) return;
-    put([...environment, 'nodes', index, 'health'], healthPart(input.ports, node));
+    const place = [...environment, 'nodes', index];
+    if (document.getIn([...place, 'name']) !== node) return;
+    if (input.extras.includes('haproxy')) put([...place, 'health'], healthPart(input.ports, node));
+    if (input.extras.includes('zfs')) put([...place, 'snapshot'], snapshotPart(input.paths, node));
   });
 }
 

@@ -24,13 +24,21 @@ const STOP_GRACE_MS = 15_000;
 const BUSY_TIMEOUT_MS = 60_000;
 const KERNEL_MODULE = '/sys/module/zfs';
 
+export type Machine = { isRoot: boolean; has: (file: string) => boolean; onPath: (program: string) => boolean };
+
 /** Null when a pool can be used here, else why not. Starts nothing. */
-export function whyNoZfs(): string | null {
-  if (process.getuid?.() !== 0) return 'ZFS needs root';
-  if (!isOnPath('zfs') || !isOnPath('zpool')) return 'zfs is not installed (Debian: apt-get install zfs-fuse)';
-  if (existsSync(KERNEL_MODULE)) return null;
-  if (!isOnPath('zfs-fuse')) return 'there is neither the zfs kernel module nor zfs-fuse';
-  return existsSync('/dev/fuse') ? null : 'zfs-fuse needs /dev/fuse, which is not there';
+export function whyNoZfs(machine: Machine = thisMachine()): string | null {
+  const { isRoot, has, onPath } = machine;
+  if (!onPath('zfs') || !onPath('zpool')) return 'zfs is not installed (Debian: apt-get install zfs-fuse)';
+  if (!isRoot) return 'zfs needs root';
+  if (has(KERNEL_MODULE)) return null;
+  if (!onPath('zfs-fuse'))
+    return 'there is neither the zfs kernel module nor zfs-fuse (Debian: apt-get install zfs-fuse)';
+  return has('/dev/fuse') ? null : 'zfs-fuse needs /dev/fuse, which is not there';
+}
+
+function thisMachine(): Machine {
+  return { isRoot: process.getuid?.() === 0, has: existsSync, onPath: isOnPath };
 }
 
 /** True when the program is on PATH or where daemons lie. */

@@ -37,7 +37,8 @@ export async function undoRebuild(input: UndoRebuildInput): Promise<UndoRebuildR
 async function check({ environment, rebuild }: UndoRebuildInput): Promise<Checked> {
   const facts = await orchestrator.readEnvironment({ environment });
   const { node } = rebuild.plan;
-  if (rebuild.safetyCopy.bytes === 0) {
+  // A snapshot that was just made takes no space either, but it is verified.
+  if (rebuild.safetyCopy.bytes === 0 && !rebuild.safetyCopy.verified) {
     throw runFailure('SafetyCopyMissing', `${node.name} held no cluster before ${rebuild.run}`, {
       hint: 'there is nothing to bring back',
       next: [`pgr rebuild-standby ${environment} ${node.name}`],

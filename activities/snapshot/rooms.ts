@@ -32,7 +32,7 @@ export function createRenamer(dataDir: string, control: DataControl): DataMover 
 }
 
 /** Renames durably; an empty directory in the way goes. */
-export async function renameOver(control: DataControl, from: string, to: string): Promise<void> {
+async function renameOver(control: DataControl, from: string, to: string): Promise<void> {
   if ((await control.directoryState(to)) === 'empty') await rmdir(to);
   await control.renameDurably(from, to);
 }

@@ -17,8 +17,9 @@ export type SafetyCopy = {
   createdAt: string;
   systemIdentifier: string;
   timeline: number;
+  /** What it takes on disk: a snapshot at first nothing. Null when nobody counted. */
   bytes: number | null;
-  /** It was looked at after it was made, and is a cluster of this system. */
+  /** It was looked at after it was made, and is a cluster of this system. False with 0 bytes: there was nothing to keep. */
   verified: boolean;
 };
 

@@ -24,7 +24,7 @@ const POOL_BYTES = 3 * 1024 ** 3;
 const PREFIX = 'pgrtest';
 
 /** Null when tests with ZFS can run here, else why not. */
-export const zfsMissing = whyNoZfs;
+export const zfsMissing = (): string | null => whyNoZfs();
 
 export async function startZfs(): Promise<TestZfs> {
   const dir = await mkdtemp(path.join(tmpdir(), 'pgr-zfs-'));

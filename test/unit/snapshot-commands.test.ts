@@ -1,3 +1,5 @@
+import { parseRewindProgress } from '../../activities/postgres/copy-progress.js';
+import { datasetAt, datasetOf, likeProperties, ownDatasets, parentOf } from '../../activities/snapshot/zfs-names.js';
 import { estimate, neededBytes, type Sizes } from '../../activities/postgres/rebuild/plan-space.js';
 import { chooseMethod, type MethodFacts } from '../../activities/postgres/rebuild/plan-method.js';
 import { peerChecks, type PeerFacts } from '../../activities/postgres/rebuild/plan-peer.js';
@@ -235,4 +237,39 @@ describe('pruning keeps', () => {
     expect(whyItStays(a, [a, b], new Set(['a']))).toContain('not over');
     expect(whyItStays(copy('d', false, 'unknown'), [a], new Set())).toContain('damaged');
   });
+});
+
+describe('places and datasets', () => {
+  const at = (place: string) => datasetAt('tank/pg/main', '/data/main', place);
+  test('a place beside the data directory is a dataset beside its own', () => {
+    expect(at('/data/main')).toBe('tank/pg/main');
+    expect(at('/data/main.kept-0199-aa')).toBe('tank/pg/main-kept-0199-aa');
+    for (const place of ['/data', '/data/main.', '/data/mainly', '/data/main.kept/x', '/data/main.a+b'])
+      expect(() => at(place)).toThrow('no place beside');
+  });
+  test('only what a run of this node made counts as its own', () => {
+    const names = [
+      'tank/pg',
+      'tank/pg/main',
+      'tank/pg/main-kept-1',
+      'tank/pg/main-2',
+      'tank/pg/main/child',
+      'tank/pg/main-new-1',
+    ];
+    expect(ownDatasets('tank/pg/main', names)).toEqual(['tank/pg/main', 'tank/pg/main-kept-1', 'tank/pg/main-new-1']);
+    expect([parentOf('tank/pg/main'), datasetOf('tank/pg/main@x')]).toEqual(['tank/pg', 'tank/pg/main']);
+  });
+  test('a dataset that takes the place of another one is like it, except for where it is mounted and what is reserved', () => {
+    const text = 'recordsize\t8192\nmountpoint\t/data\nreservation\t1000\npgr:move\t{}\nmy:note\tkept\n';
+    expect(likeProperties(text)).toEqual({ copied: { recordsize: '8192', 'my:note': 'kept' }, mountpoint: '/data' });
+  });
+});
+
+test('the count of pg_rewind is read from its last line', () => {
+  expect(parseRewindProgress('pg_rewind: Copying\n  1024/4096 kB (25%) copied\r  2048/4096 kB (50%) copied')).toEqual({
+    done: 2048 * 1024,
+    total: 4096 * 1024,
+    unit: 'bytes',
+  });
+  expect(parseRewindProgress('pg_rewind: reading source file list')).toBeNull();
 });

@@ -26,7 +26,7 @@ const SYNC_TIMEOUT_MS = 3_600_000;
 const FAULT_STAGED = 'swap-in:staged';
 
 /** What the sandbox gave up: the room has it. */
-export function copiedDirOf(sandbox: SandboxPlace): string {
+function copiedDirOf(sandbox: SandboxPlace): string {
   return `${sandbox.dataDir}.copied`;
 }
 

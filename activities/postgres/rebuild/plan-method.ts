@@ -20,12 +20,21 @@ export type MethodFacts = {
 
 export type Method = { method: RebuildMethod; fallback: boolean; why: string; refusal: string | null };
 
+/**
+ * pg_combinebackup needs the base that an increment is taken against, unchanged and with its manifest. The data of a standby have been written to since
+ * they were copied, whatever manifest still lies among them: combined with an increment they would be silently wrong.
+ */
+const NO_INCREMENTAL = 'no increment: the node keeps no unchanged base that one could be combined with';
+
 /** `refusal`: why what was asked for cannot be done. */
 export function chooseMethod(facts: MethodFacts): Method {
   if (facts.asked === 'basebackup') return full('a full copy was asked for');
   const blocker = rewindBlocker(facts);
   if (blocker !== null) {
-    return { ...full(`no rewind: ${blocker}`), refusal: facts.asked === 'rewind' ? `no rewind: ${blocker}` : null };
+    return {
+      ...full(`no rewind: ${blocker}; ${NO_INCREMENTAL}`),
+      refusal: facts.asked === 'rewind' ? `no rewind: ${blocker}` : null,
+    };
   }
   const fallback = facts.asked === 'auto';
   return { method: 'rewind', fallback, why: rewindWhy(facts, fallback), refusal: null };

@@ -12,6 +12,7 @@ import { connectNode, sourceAddress } from '../connection.js';
 import { CLEAN_STATES, readControlData } from '../control-data.js';
 import { pathExists, runAsOwner, type Owner } from '../data-directory.js';
 import { requireCluster, requireStopped } from '../promotion/node-place.js';
+import { copyProgress, rewindProgress } from '../copy-progress.js';
 import { copyTreeArgs, rewindArgs, rewindDryRunArgs } from './commands.js';
 import { makeDirectory, moveDown } from './move-data.js';
 import type { RebuildPlace } from './rebuild-place.js';
@@ -48,7 +49,7 @@ export async function rewindData(
     current = await writeState(place, { ...current, prepared: true, rewinding: true });
   }
   const spec = await rewindJob(deps, place, current, owner);
-  const end = await runOnce(deps, spec);
+  const end = await runOnce(deps, spec, rewindProgress(deps.jobs.directory(spec.id)));
   if (end.end === 'ok' && (await isRewound(place, end.result.logTail))) {
     return { outcome: 'rewound', state: { ...current, rewinding: false } };
   }
@@ -148,7 +149,7 @@ async function putOldDataIntoWorkDir(
     await emptyDirectory(deps, place, place.workDir, owner);
     await writeState(place, { ...state, prepared: true });
   }
-  const { end, ...rest } = await runOnce(deps, spec);
+  const { end, ...rest } = await runOnce(deps, spec, await copyProgress(place.keptDataDir, place.workDir));
   if (end === 'ok') return;
   await writeState(place, { ...state, prepared: false, attempt: state.attempt + 1 });
   throw 'failure' in rest ? rest.failure : stepFailure('CommandFailed', 'the old data could not be copied');

@@ -44,8 +44,10 @@ export async function findSafetyCopy(place: RebuildPlace): Promise<SafetyCopy | 
 
 /** The copy of this run, verified, or the note that there was nothing. Throws SafetyCopyMissing. */
 export async function requireSafetyCopy(place: RebuildPlace): Promise<SafetyCopy> {
-  const copy = (await nothingKept(place)) ?? (await findSafetyCopy(place));
-  if (copy !== null && (copy.verified || copy.bytes === 0)) return copy;
+  const nothing = await nothingKept(place);
+  if (nothing !== null) return nothing;
+  const copy = await findSafetyCopy(place);
+  if (copy?.verified === true) return copy;
   const what = copy === null ? 'is not there' : 'is not verified';
   throw stepFailure('SafetyCopyMissing', `the safety copy ${place.plan.safetyCopy.name} ${what}: nothing was touched`);
 }
