@@ -107,7 +107,7 @@ function configOf(
 }
 
 /** Every process of the server of a data directory. */
-export async function serverPids(dataDir: string): Promise<number[]> {
+async function serverPids(dataDir: string): Promise<number[]> {
   const found: number[] = [];
   for (const name of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
     const cwd = await readlink(`/proc/${name}/cwd`).catch(() => '');
