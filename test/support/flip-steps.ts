@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export type StepEnd =
   { end: 'done'; result: unknown } | { end: 'failed'; type: string; message: string } | { end: 'died'; signal: string };
 
-export type RunningStep = {
+type RunningStep = {
   ended: Promise<StepEnd>;
   /** True once it is frozen at its place; false when it ended without having come there. */
   frozen(): Promise<boolean>;

@@ -1,4 +1,5 @@
 /** A pair behind a real HAProxy, a real PgBouncer and the real pg-health of both nodes: what clients of an environment see. */
+import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -7,7 +8,7 @@ import { dataControl } from '../../activities/postgres/data-control.js';
 import { createSnapshots } from '../../activities/snapshot/create-snapshots.js';
 import { configSchema, type Config } from '../../config/schema.js';
 import { startHealth, type RunningHealth } from '../../workers/pg-health-start.js';
-import { makeFlipScene, type FlipFile, type FlipScene } from './flip-scene.js';
+import { makeFlipScene, waitFor, type FlipFile, type FlipScene } from './flip-scene.js';
 import { startHaproxy, type TestHaproxy } from './haproxy.js';
 import { startPgbouncer, type TestPgbouncer } from './pgbouncer.js';
 import { routedDeps, type Routed } from './routed-deps.js';
@@ -59,6 +60,7 @@ export async function makeRoutedScene(
     deps: { ...routedDeps(scene.deps, config, routed), snapshot: createSnapshots(config, dataControl) },
     async destroy() {
       alive.delete(made);
+      await endGuards(path.join(scene.config.stateDir, 'pause-guards', 'lab'));
       await pgbouncer.destroy();
       await haproxy.destroy();
       await other?.destroy();
@@ -68,6 +70,13 @@ export async function makeRoutedScene(
   };
   alive.add(made);
   return made;
+}
+
+/** Those of workers that died go on for minutes when their pooler is gone. */
+async function endGuards(parent: string): Promise<void> {
+  const dirs = (await readdir(parent).catch(() => [])).map((name) => path.join(parent, name));
+  for (const dir of dirs) await writeFile(path.join(dir, 'done'), '').catch(() => undefined);
+  await waitFor(() => Promise.resolve(dirs.every((dir) => !existsSync(dir) || existsSync(path.join(dir, 'ended')))));
 }
 
 function startHealthOf({ config }: FlipScene, node: string, port: number): Promise<RunningHealth> {
@@ -107,7 +116,7 @@ function configOf(
 }
 
 /** Every process of the server of a data directory. */
-export async function serverPids(dataDir: string): Promise<number[]> {
+async function serverPids(dataDir: string): Promise<number[]> {
   const found: number[] = [];
   for (const name of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
     const cwd = await readlink(`/proc/${name}/cwd`).catch(() => '');
