@@ -56,8 +56,9 @@ async function main(): Promise<void> {
     await measurePatroni(bench, closers);
   } finally {
     await closers.closeAll();
+    // Also when something failed on the way: what was measured stays true.
+    print(bench.results);
   }
-  print(bench.results);
 }
 
 async function measureLab(bench: Bench, closers: Closers): Promise<void> {

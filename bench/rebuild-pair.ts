@@ -21,6 +21,8 @@ export type Pair = {
   user: ServerUser | null;
   nodes: PairNode[];
   configPath: string;
+  /** Of the worker. */
+  stateDir: string;
   pgr(...args: string[]): Promise<unknown>;
   run(program: string, args: readonly string[]): Promise<string>;
   start(node: Pick<PairNode, 'dataDir'>, options?: readonly string[]): Promise<void>;
@@ -76,6 +78,7 @@ export async function makePair(request: PairRequest): Promise<Pair> {
     user,
     nodes,
     configPath,
+    stateDir: stateDirOf(parent),
     pgr: async (...args) =>
       JSON.parse(
         await runProgram(process.execPath, [program, ...args, '--config', configPath, '--json'], { env }),
@@ -126,6 +129,10 @@ async function fill(pair: Pair, { gigabytes, say }: PairRequest): Promise<void> 
   await pair.start(standby);
 }
 
+function stateDirOf(parent: string): string {
+  return path.join(parent, 'state');
+}
+
 /** The port is the only setting in which two nodes differ. */
 export async function setPort(node: Pick<PairNode, 'dataDir' | 'port'>): Promise<void> {
   await writeFile(path.join(node.dataDir, 'postgresql.conf'), `port = ${String(node.port)}\n`, { flag: 'a' });
@@ -162,7 +169,7 @@ function configOf(of: {
   return {
     version: 1,
     temporal: { address: `127.0.0.1:${String(temporalPort)}`, namespace: 'default' },
-    stateDir: path.join(parent, 'state'),
+    stateDir: stateDirOf(parent),
     record: { kind: 'directory', path: path.join(parent, 'record') },
     environments: {
       [BENCH_ENVIRONMENT]: {

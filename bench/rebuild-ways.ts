@@ -1,5 +1,5 @@
 /** Ways to get a standby back, each measured once: from the decision to a standby that streams. */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { createSnapshots } from '../activities/snapshot/create-snapshots.js';
@@ -15,6 +15,8 @@ export type Rebuilt = {
   totalSeconds: number;
   /** Of ours, by step; empty of a script. */
   steps: Record<string, number>;
+  /** Of ours: the programs that the steps ran as jobs, by job. */
+  programs: Record<string, number>;
 };
 
 export type RebuildWay = { name: string; measure: (pair: Pair) => Promise<Rebuilt> };
@@ -56,7 +58,7 @@ async function measureBareCopy(pair: Pair): Promise<Rebuilt> {
     await setPort(node);
     await pair.start(node);
     await untilStreaming(node);
-    return { totalSeconds: since(started), steps: {} };
+    return { totalSeconds: since(started), steps: {}, programs: {} };
   } finally {
     await pair.stop(node, 'immediate');
     await removeDirectory(node.dataDir);
@@ -81,7 +83,7 @@ async function measureBareRewind(pair: Pair): Promise<Rebuilt> {
   await writeFile(path.join(old.dataDir, 'postgresql.auto.conf'), "primary_slot_name = ''\n", { flag: 'a' });
   await pair.start(old);
   await untilStreaming(old);
-  return { totalSeconds: since(started), steps: {} };
+  return { totalSeconds: since(started), steps: {}, programs: {} };
 }
 
 async function measureRewind(pair: Pair): Promise<Rebuilt> {
@@ -110,7 +112,22 @@ async function rebuildWithPgr(pair: Pair, node: PairNode, method: 'basebackup' |
     done.steps.find((one) => one.id === id);
   const took = STEPS.map((id) => [id, seconds(step(id)?.startedAt, step(id)?.endedAt)] as const);
   const totalSeconds = (Date.parse(step('start-standby')?.endedAt ?? '') - decidedAt) / 1000;
-  return { totalSeconds, steps: Object.fromEntries(took) };
+  return { totalSeconds, steps: Object.fromEntries(took), programs: await takeJobs(pair) };
+}
+
+/** How long each job took, from its start to its exit; the directories go, so that the next rebuild finds only its own. */
+async function takeJobs({ stateDir }: Pair): Promise<Record<string, number>> {
+  const root = path.join(stateDir, 'jobs');
+  const took: Record<string, number> = {};
+  for (const job of await readdir(root).catch(() => [])) {
+    const names = await readdir(path.join(root, job));
+    const exit = names.find((name) => /^exit(-\d+)?$/.test(name));
+    if (exit === undefined) continue;
+    const timeOf = async (name: string): Promise<number> => (await stat(path.join(root, job, name))).mtimeMs;
+    took[job.replace(/^.*rebuild-/, '')] = ((await timeOf(exit)) - (await timeOf('spec.json'))) / 1000;
+    await removeDirectory(path.join(root, job));
+  }
+  return took;
 }
 
 function whole(view: RunView): RunView {

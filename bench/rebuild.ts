@@ -53,8 +53,9 @@ async function main(): Promise<void> {
     }
   } finally {
     await closers.closeAll();
+    // Also when something failed on the way: what was measured stays true.
+    print(bench.results);
   }
-  print(bench.results);
 }
 
 async function measurePlace(bench: Bench, letter: string, kind: PlaceKind, closers: Closers): Promise<void> {
