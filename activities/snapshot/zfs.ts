@@ -121,6 +121,15 @@ async function remove({ zfs, dataset }: Context, copy: SafetyCopy): Promise<void
   const result = await zfs.change(zfsDestroyArgs(name)).catch((error: unknown) => error);
   if ((await own(zfs, name, copy.runId)) === null) return;
   await hold(zfs, name);
+  const text = result instanceof Error ? result.message : '';
+  // ZFS proposes `-R` here, which would take production along where that is the clone.
+  if (/dependent clones/.test(text)) {
+    const clones = text.split('|').map((part) => part.trim().split(' ')[0] ?? '');
+    const names = clones.filter((word) => word.startsWith(`${parentOf(dataset)}/`) && !word.includes('@')).join(', ');
+    throw stepFailure('SnapshotFailed', `${name} cannot be removed: ${names} was made from it and shares its blocks`, {
+      hint: 'it stays, held. Data that an undo set aside (…-undone-…) go by `zfs destroy` when nobody needs them; then `pgr retry`, or `pgr abort`',
+    });
+  }
   throw result instanceof Error ? result : stepFailure('SnapshotFailed', `snapshot ${name} is still there`);
 }
 

@@ -12,6 +12,7 @@ import { parse } from 'yaml';
 import { runProgramOrFail } from '../../activities/lib/exec.js';
 import { listPools } from '../../lab/zfs-daemon.js';
 import type { SafetyCopy } from '../../shared/contracts/rebuild.js';
+import { shortRunId } from '../../shared/ids.js';
 import { TestLab } from '../support/lab.js';
 import { zfsMissing } from '../support/zfs.js';
 
@@ -79,6 +80,8 @@ group('a lab on ZFS', () => {
     await runThrough(['rebuild-standby', 'lab', 'chicago', '--method', 'basebackup']);
     const both = await copies();
     expect(both).toHaveLength(2);
+    // What the undo set aside hangs on the older snapshot.
+    await runProgramOrFail('zfs', ['destroy', `${datasetOf('chicago')}-undone-${shortRunId(both[0]!.runId)}`]);
     await runThrough(['snapshots', 'prune', 'lab', '--keep', '1']);
     expect((await copies()).map(({ name }) => name)).toEqual([both[1]!.name]);
   });

@@ -99,6 +99,7 @@ group('data on a ZFS dataset', () => {
     // The set-aside data hang on the snapshot: it cannot be pruned before them, and stays held.
     await expect(scene.deps.snapshot('lab', 'dallas').remove(copies[0]!)).rejects.toMatchObject({
       type: 'SnapshotFailed',
+      message: `${snapshot} cannot be removed: ${undone} was made from it and shares its blocks`,
     });
     expect(await get(snapshot, 'userrefs')).toBe('1');
   });
