@@ -47,7 +47,7 @@ export async function makeArchive(scene: Scene, owner: Owner): Promise<void> {
   await writeFile(path.join(files, 'mover.js'), MOVER_STUB);
 }
 
-export function sceneConfig({ root, node, sandboxPorts }: Scene): Config {
+function sceneConfig({ root, node, sandboxPorts }: Scene): Config {
   return configSchema.parse({
     version: 1,
     stateDir: path.join(root, 'state'),

@@ -29,6 +29,8 @@ function privatePlace(input: EndRecoverySettings): Record<string, string> {
     hba_file: input.hbaFile,
     cluster_name: END_RECOVERY_CLUSTER_NAME,
     external_pid_file: '',
+    // Nobody comes over the network, and a key that the server may read through a group of its unit is closed to a process of ours.
+    ssl: 'off',
     // Our log file tells what happened, wherever production logs.
     logging_collector: 'off',
     log_destination: 'stderr',

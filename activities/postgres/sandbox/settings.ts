@@ -72,7 +72,7 @@ function throwaway(input: SandboxSettings): Record<string, string> {
     checkpoint_timeout: '1d',
     max_wal_size: '1TB',
     wal_recycle: 'off',
-    summarize_wal: 'off',
+    ...(input.plan.postgresMajor >= 17 ? { summarize_wal: 'off' } : {}),
     recovery_prefetch: 'off',
     shared_buffers: input.sharedBuffers,
     huge_pages: 'off',
