@@ -9,6 +9,8 @@ import path from 'node:path';
 import { readdir } from 'node:fs/promises';
 
 import * as promotion from '../../activities/postgres/promotion/index.js';
+import { directoryState } from '../../activities/postgres/data-directory.js';
+import { placeOf } from '../../activities/postgres/sandbox/place.js';
 import { createRebuildStandby } from '../../activities/postgres/standby/rebuild-standby.js';
 import { shortRunId } from '../../shared/ids.js';
 import { directoryChecksums } from '../support/checksums.js';
@@ -139,6 +141,7 @@ group('promotion where data are datasets', () => {
     await promotion.createKeepOldData(deps)(dallas);
     expect(await steps.killAt('swap-in:given-up', 'swapIn', configFile, { ...dallas, ref })).toBe(true);
     await expect(promotion.createSwapOut(deps)(dallas)).resolves.toMatchObject({ outcome: 'nothing-there' });
+    await expect(directoryState(placeOf(deps.config, ref).dataDir)).resolves.toBe('cluster');
     await promotion.createReturnOldData(deps)(dallas);
     expect(await directoryChecksums(scene.dallas.dataDir)).toEqual(old);
     const names = (await pool.zfs('list', '-H', '-o', 'name', '-r', pool.pool)).split('\n');

@@ -12,12 +12,14 @@ import type { BackupStore } from '../../activities/lib/backup-store.js';
 import { withClient } from '../../activities/lib/database.js';
 import type { ActivityDeps } from '../../activities/lib/deps.js';
 import { runProgramOrFail } from '../../activities/lib/exec.js';
+import { dataControl } from '../../activities/postgres/data-control.js';
 import { ownerOf, runAsOwner, type Owner } from '../../activities/postgres/data-directory.js';
 import { createPlanRecovery } from '../../activities/postgres/plan-recovery.js';
 import * as promotion from '../../activities/postgres/promotion/index.js';
 import * as sandbox from '../../activities/postgres/sandbox/index.js';
 import { serverControl } from '../../activities/postgres/server.js';
 import { createRuntimes } from '../../activities/runtime/create-runtimes.js';
+import { createSnapshots } from '../../activities/snapshot/create-snapshots.js';
 import { configSchema, type Config, type NodeConfig } from '../../config/schema.js';
 import type { RecoveryPlan } from '../../shared/contracts/plan.js';
 import type { NodeStepInput } from '../../shared/contracts/promotion.js';
@@ -93,7 +95,7 @@ export function sceneDeps(scene: Scene): ActivityDeps {
     routing: unused,
     poolers: () => [],
     pauseGuard: unused,
-    snapshot: unused,
+    snapshot: createSnapshots(config, dataControl),
     program: { node: process.execPath, distDir: scene.root, configPath: path.join(scene.root, 'recovery.yaml') },
     log,
   };

@@ -5,6 +5,7 @@ import { placeOf } from '../sandbox/place.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { sandboxRootOf } from '../../lib/environment-config.js';
 import type { NodePlace } from './node-place.js';
+import { takeBackCopied } from './stage-sandbox.js';
 
 /** Marks the sandboxes of this node's host that run `runId` was promoting as stopped. A directory that is not ours is left alone. */
 export async function releaseSandboxes(
@@ -18,6 +19,7 @@ export async function releaseSandboxes(
     const candidate = placeOf(deps.config, { environment, host, sandbox, run: '', runId: '' });
     const marker = await readMarker(candidate).catch(() => null);
     if (marker?.state !== 'promoting' || marker.promotion?.runId !== runId) continue;
+    await takeBackCopied(place, candidate);
     await writeMarker(candidate, { ...marker, state: 'stopped' });
   }
 }

@@ -75,6 +75,12 @@ export async function dropStaged(
   await mover.removeRoom(place.cloneDir);
 }
 
+/** After the room is gone: the sandbox has its own data again, unless they went into production and were set aside there. */
+export async function takeBackCopied(place: NodePlace, sandbox: SandboxPlace): Promise<void> {
+  if ((await directoryState(place.undoneDataDir)) === 'cluster' || (await pathExists(sandbox.dataDir))) return;
+  if (await pathExists(copiedDirOf(sandbox))) await renameDurably(copiedDirOf(sandbox), sandbox.dataDir);
+}
+
 /** The sandbox ran with fsync=off: everything goes to disk now, with PostgreSQL's own tool, before it may become production. */
 export async function flush(binDir: string, dataDir: string, owner: Owner): Promise<void> {
   const result = await runProgram(path.join(binDir, 'initdb'), syncOnlyArgs(dataDir), {
