@@ -1,4 +1,6 @@
 /** The ways that a lab with HAProxy and PgBouncer can go. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { flipByHand } from './flip-by-hand.js';
 import { readLab, until, type Pgr } from './flip-lab.js';
 import type { Way } from './flip-measure.js';
@@ -16,6 +18,9 @@ export function labWays(pgr: Pgr): Record<string, Way> {
   };
 }
 
+/** Nobody looks during the flip: each look starts a program that has one of the machine's processors for half a second. */
+const UNWATCHED_MS = 4_000;
+
 type View = {
   status: string;
   gate: { name: string; code: string } | null;
@@ -29,6 +34,7 @@ async function flipWithPgr(pgr: Pgr, mode: 'stop' | 'cut'): Promise<number> {
   const gate = await until(async () => ((await pgr('show', run)) as View).gate);
   const decidedAt = Date.now();
   await pgr('approve', run, gate.name, '--code', gate.code);
+  await sleep(UNWATCHED_MS);
   const view = await until(async () => {
     const seen = (await pgr('show', run)) as View;
     if (['needs-attention', 'failed', 'aborted'].includes(seen.status)) throw new Error(seen.failure?.message);

@@ -5,6 +5,7 @@
 import { writeFence } from '../../lib/fence-file.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
+import { compareLsn, type Lsn } from '../../../shared/lsn.js';
 import { connectNode } from '../connection.js';
 import { slotNameFor } from '../standby/standby-settings.js';
 import { promote, readTuning, tuneCandidate, waitForReplay } from './candidate.js';
@@ -14,6 +15,7 @@ import { writeNote, type FlipNote } from './flip-note.js';
 import type { OpenNode, OpenRoutes } from './flip-sessions.js';
 import { hasSlot, makeSlot } from './follow.js';
 import { readLostTail } from './lost-tail.js';
+import { makeNextSegment } from './next-segment.js';
 import { cutOff, markAsStandby, markPosition, proveShutDown, runtimeOf, stopInOrder } from './old-primary.js';
 import { pauseAll, startGuard } from './quiesce.js';
 import { allToTheEnd } from './wait-until.js';
@@ -24,6 +26,7 @@ class CannotGoOn extends Error {}
 const CHECKPOINT_TIMEOUT_MS = 120_000;
 /** The candidate was at most `maxLagBytes` behind a moment ago. */
 const CATCH_UP_TIMEOUT_MS = 10_000;
+const SEGMENT_ATTEMPTS = 3;
 
 /**
  * Everything that takes time, while clients still work: settings of the candidate, checkpoints on both sides, the rest of the current segment.
@@ -47,11 +50,28 @@ export async function prepare(flip: Flip, to: OpenNode, note: FlipNote, from: Op
     // In this order: a restart point can only be made at a checkpoint of the primary that was replayed.
     await checkpoint(flip, flip.from.name);
     await checkpoint(flip, flip.to.name);
-    const filled = flip.plan.mode === 'stop' ? await fillSegment(from.client) : null;
-    if (filled !== null) await waitForReplay(to.client, filled, 'position', CATCH_UP_TIMEOUT_MS);
+    if (flip.plan.mode === 'stop') await endSegment(flip, from, to);
   }
   flip.phases.mark('prepared');
   return begun;
+}
+
+/** What a shutdown has to write and send is little, and has its place. Clients that write much meanwhile begin the next segment: then once more. */
+async function endSegment(flip: Flip, from: OpenNode, to: OpenNode): Promise<void> {
+  const replayed = (position: Lsn): Promise<Lsn | null> =>
+    waitForReplay(to.client, position, 'position', CATCH_UP_TIMEOUT_MS);
+  const work = {
+    from: from.client,
+    to: to.client,
+    checkpoint: (which: 'from' | 'to') => checkpoint(flip, flip[which].name),
+    replayed,
+  };
+  for (let again = 0; again < SEGMENT_ATTEMPTS; again++) {
+    const filled = await fillSegment(from.client);
+    if (filled === null) return;
+    await replayed(filled);
+    if ((await makeNextSegment(work)) === 'was-there') return;
+  }
 }
 
 async function checkpoint(flip: Flip, node: string): Promise<void> {
@@ -100,26 +120,32 @@ async function stop(flip: Flip, to: OpenNode, note: FlipNote): Promise<FlipNote>
   const before = await runtimeOf(flip).status();
   if (before.state === 'stopped' && (await proveShutDown(flip)) === null) return proveByTail(flip, to, note);
   const stopping = await stopInOrder(flip);
-  if (stopping === null) {
-    throw new CannotGoOn(
-      `${flip.from.name} did not write its shutdown checkpoint within ${String(flip.stopTimeoutMs / 1000)} s`,
-    );
-  }
+  if (stopping === null) throw notStopped(flip);
   flip.phases.mark('stopped');
-  const [replayed = null] = await allToTheEnd([
-    waitForReplay(to.client, stopping.checkpointLsn, 'record', CATCH_UP_TIMEOUT_MS),
+  // The wait begins with what pg_control showed at a glance, while it is proven.
+  const { seen } = stopping;
+  const [replayed = null, proven = null] = await allToTheEnd([
+    waitForReplay(to.client, seen, 'record', CATCH_UP_TIMEOUT_MS),
+    stopping.proven,
     markAsStandby(flip).then(() => null),
   ]);
-  if (replayed === null) {
-    throw new CannotGoOn(
-      `${flip.to.name} has not replayed the shutdown checkpoint of ${flip.from.name} at ${stopping.checkpointLsn}`,
-    );
+  if (proven === null) throw notStopped(flip);
+  const isReplayed =
+    compareLsn(seen, proven) === 0
+      ? replayed !== null
+      : (await waitForReplay(to.client, proven, 'record', CATCH_UP_TIMEOUT_MS)) !== null;
+  if (!isReplayed) {
+    throw new CannotGoOn(`${flip.to.name} has not replayed the shutdown checkpoint of ${flip.from.name} at ${proven}`);
   }
   stopping.ended.then(
     () => undefined,
     (error: unknown) => flip.notes.push(`${flip.from.name} wrote its shutdown checkpoint, but: ${String(error)}`),
   );
-  return { ...note, shutdownLsn: stopping.checkpointLsn };
+  return { ...note, shutdownLsn: proven };
+}
+
+function notStopped({ from, stopTimeoutMs }: Flip): CannotGoOn {
+  return new CannotGoOn(`${from.name} did not write its shutdown checkpoint within ${String(stopTimeoutMs / 1000)} s`);
 }
 
 async function cut(flip: Flip, from: OpenNode, to: OpenNode, note: FlipNote): Promise<FlipNote> {

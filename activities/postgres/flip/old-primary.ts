@@ -10,7 +10,7 @@ import type { ControlData } from '../control-data.js';
 import { giveTo, ownerOf, pathExists, syncDirectory } from '../data-directory.js';
 import { requireCluster } from '../promotion/node-place.js';
 import { stopServer } from '../server.js';
-import { looksShutDown } from './control-peek.js';
+import { looksShutDown, peekShutDown, type ShutDown } from './control-peek.js';
 import type { Flip } from './flip-context.js';
 import { lsnOrNull } from './lsn-text.js';
 import { waitUntil } from './wait-until.js';
@@ -24,8 +24,8 @@ export function runtimeOf(flip: Flip): NodeRuntime {
   throw stepFailure('Bug', 'the old primary of a failover is not on this host');
 }
 
-/** A stop that is under way; `ended` resolves when its processes are gone. */
-export type Stopping = { checkpointLsn: Lsn; ended: Promise<string> };
+/** A stop that is under way: where the shutdown checkpoint is at a glance, the same proven (null when it cannot be), and when all processes are gone. */
+export type Stopping = { seen: Lsn; proven: Promise<Lsn | null>; ended: Promise<string> };
 
 /**
  * Stops the old primary in order and returns as soon as its shutdown checkpoint is written: from then on it writes nothing more, although its last
@@ -41,13 +41,20 @@ export async function stopInOrder(flip: Flip): Promise<Stopping | null> {
   };
   // Whoever waits for it gets the failure; until then it must not end the process.
   ended.then(end, end);
-  const down = await waitUntil(async () => {
+  const seen = await waitUntil(async () => {
     // Read before the look: what ended without its checkpoint will not write it any more, and clients wait.
     const isOver = over.now;
-    return (await looksShutDown(flip.from.dataDir)) || isOver ? true : null;
+    return (await peekShutDown(flip.from.dataDir)) ?? (isOver ? 'never' : null);
   }, flip.stopTimeoutMs);
-  const control = down === null ? null : await proveShutDown(flip);
-  return control === null ? null : { checkpointLsn: control.checkpointLsn, ended };
+  if (seen === null || seen === 'never') return null;
+  const proven = proves(flip, seen)
+    ? Promise.resolve(seen.checkpointLsn)
+    : proveShutDown(flip).then((control) => control?.checkpointLsn ?? null);
+  return { seen: seen.checkpointLsn, proven, ended };
+}
+
+function proves(flip: Flip, { whole, systemIdentifier }: ShutDown): boolean {
+  return whole && systemIdentifier === flip.plan.from.systemIdentifier;
 }
 
 /** What pg_controldata says of a cluster that is shut down, null when it is not. */
