@@ -6,7 +6,7 @@ import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import { connectNode, type NodeConnectionOptions } from '../connection.js';
 import { errorText } from './error-text.js';
 import type { Flip } from './flip-context.js';
-import { allToTheEnd } from './wait-until.js';
+import { allToTheEnd, waitUntil } from './wait-until.js';
 
 export type OpenNode = { client: pg.Client; close(): Promise<void> };
 /** Null for a node that does not answer. */
@@ -22,6 +22,8 @@ const STATEMENT_TIMEOUT_MS = 5_000;
 const ROUTES_TIMEOUT_MS = 3_000;
 /** Any number that nobody else uses; the session that holds it on the candidate is the one attempt of a flip that may act. */
 const LOCK_KEY = 7_047_250_219;
+const LOCK_TIMEOUT_MS = 1_000;
+const LOCK_EVERY_MS = 10;
 
 /** A session that stays open until `close`. Errors as connectNode. */
 async function openNode(flip: Flip, node: string, options: NodeConnectionOptions = {}): Promise<OpenNode> {
@@ -74,8 +76,9 @@ export async function openNodes(flip: Flip): Promise<OpenNodes> {
 }
 
 async function lock(client: pg.Client, node: string): Promise<void> {
-  const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [LOCK_KEY]);
-  if (rows[0]?.locked === true) return;
+  // The session of an attempt that was killed a moment ago ends when its server process is scheduled: clients may be waiting, so it is waited for here.
+  const locked = await waitUntil(() => tryLock(client), LOCK_TIMEOUT_MS, LOCK_EVERY_MS);
+  if (locked !== null) return;
   throw stepFailure(
     'DatabaseUnavailable',
     `another attempt of a flip is still at work (it holds the lock on ${node})`,
@@ -83,6 +86,11 @@ async function lock(client: pg.Client, node: string): Promise<void> {
       hint: 'it goes on by itself when that attempt ends; a frozen worker must be ended by hand',
     },
   );
+}
+
+async function tryLock(client: pg.Client): Promise<true | null> {
+  const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [LOCK_KEY]);
+  return rows[0]?.locked === true ? true : null;
 }
 
 /** The session that took the lock is alive. Throws DatabaseUnavailable. */
