@@ -100,6 +100,12 @@ export async function makeFlipScene(
     await dallas.query('create table orders (id bigint primary key)');
     const chicago = await startStandby(dallas, { dir: await ownedDirectory(dir, 'chicago') });
     made.push(chicago);
+    // On a busy machine a plan could come before both say so, and would refuse.
+    const streams = "select 1 from pg_stat_replication where state = 'streaming'";
+    const receives = "select 1 from pg_stat_wal_receiver where status = 'streaming'";
+    await waitFor(
+      async () => (await dallas.query(streams)).length === 1 && (await chicago.query(receives)).length === 1,
+    );
     return await finish(dir, dallas, chicago, options.flip ?? {});
   } catch (error) {
     for (const cluster of made) await cluster.destroy();
