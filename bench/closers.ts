@@ -8,13 +8,16 @@ export type Closers = {
 
 export function createClosers(): Closers {
   const list: (() => Promise<unknown>)[] = [];
-  const closeAll = async (): Promise<void> => {
+  let closing: Promise<void> | null = null;
+  const closeEach = async (): Promise<void> => {
     for (let close = list.pop(); close !== undefined; close = list.pop()) {
       await close().catch((error: unknown) => {
         console.error(error);
       });
     }
   };
+  // Ctrl-C and the end of what it interrupts come at the same time: two at work would not keep the order.
+  const closeAll = (): Promise<void> => (closing ??= closeEach().finally(() => (closing = null)));
   return { add: (close) => list.push(close), closeAll };
 }
 
