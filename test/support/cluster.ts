@@ -1,6 +1,5 @@
 /** Throw-away PostgreSQL servers for tests. Nothing of one is left when its test ends: `destroy()`, or `destroyAllClusters()` in afterAll. */
 import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
@@ -9,6 +8,7 @@ import { runProgramOrFail } from '../../activities/lib/exec.js';
 import { runAsOwner, type Owner } from '../../activities/postgres/data-directory.js';
 import { startServer, stopServer } from '../../activities/postgres/server.js';
 import { testTools } from './tools.js';
+import { freePort } from './ports.js';
 
 export type ClusterOptions = {
   binDir?: string;
@@ -63,21 +63,6 @@ export async function serverOwner(): Promise<Owner> {
     if (fields?.[2] !== undefined && fields[3] !== undefined) return { uid: Number(fields[2]), gid: Number(fields[3]) };
   }
   throw new Error('there is no user postgres or nobody to run a server as');
-}
-
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        if (address !== null && typeof address === 'object') resolve(address.port);
-        else reject(new Error('no port'));
-      });
-    });
-  });
 }
 
 /** A temporary directory that belongs to the user of the servers. */

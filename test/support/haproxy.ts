@@ -6,8 +6,9 @@ import path from 'node:path';
 
 import { connectOptions } from '../../activities/routing/haproxy-api.js';
 import { haproxyCfg } from '../../config/haproxy-cfg.js';
-import { freePort } from './cluster.js';
+
 import { findProgram, startPeer, type PeerProcess } from './peer-process.js';
+import { freePort } from './ports.js';
 
 export type HaproxyOptions = {
   /** Servers of the write and the read backend. `checkPort`: where `/primary` and `/replica` are answered. */

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 
-import { freePort, serverOwner } from './cluster.js';
+import { serverOwner } from './cluster.js';
 import { listens } from './haproxy.js';
 import { findProgram, startPeer, type PeerProcess } from './peer-process.js';
+import { freePort } from './ports.js';
 
 export type PgbouncerOptions = {
   /** Where all databases live: the write VIP, or a server. */

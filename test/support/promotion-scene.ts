@@ -27,7 +27,6 @@ import { parseLsn } from '../../shared/lsn.js';
 import {
   appendConf,
   describeCluster,
-  freePort,
   serverDirectory,
   serverOwner,
   startCluster,
@@ -35,6 +34,7 @@ import {
   type Cluster,
 } from './cluster.js';
 import { createDirectoryStore, type DirectoryStore } from './directory-store.js';
+import { freePort } from './ports.js';
 
 export type Scene = {
   dir: string;

@@ -5,14 +5,14 @@
 import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { S3LocationConfig } from '../../config/schema.js';
-import { listen, startProxy } from './counting-proxy.js';
+import { startProxy } from './counting-proxy.js';
 import { testTools } from './tools.js';
+import { freePorts } from './ports.js';
 
 export type TestS3 = {
   endpoint: string;
@@ -176,11 +176,4 @@ async function end(child: ChildProcess): Promise<void> {
   // SIGTERM takes 17 s (its parts wait for each other); what it has acknowledged survives SIGKILL, because the machine stays up.
   child.kill('SIGKILL');
   await gone;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => listen(createServer(), 0)));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -13,7 +13,8 @@ import { pollUntil } from '../../../activities/lib/poll.js';
 import { runAsOwner } from '../../../activities/postgres/data-directory.js';
 import type { TargetSpec } from '../../../shared/target-time.js';
 import { commit, startArchive, switchWal, takeFakeBase, type TestArchive } from '../../support/archive.js';
-import { appendConf, describeCluster, destroyAllClusters, freePort, serverDirectory } from '../../support/cluster.js';
+import { appendConf, describeCluster, destroyAllClusters, serverDirectory } from '../../support/cluster.js';
+import { freePort } from '../../support/ports.js';
 
 describe('an archive with two timelines', () => {
   let archive: TestArchive;

@@ -22,9 +22,10 @@ import { environmentOf } from '../../../activities/lib/environment-config.js';
 import { loadConfig } from '../../../config/load.js';
 import { parseLsn } from '../../../shared/lsn.js';
 import { segmentName, segmentNumberOf } from '../../../shared/timeline.js';
-import { destroyAllClusters, freePort, serverDirectory, startCluster, type Cluster } from '../../support/cluster.js';
+import { destroyAllClusters, serverDirectory, startCluster, type Cluster } from '../../support/cluster.js';
 import { destroyAllS3, startS3, type TestS3 } from '../../support/s3.js';
 import { buildPrograms, createSite, fetchSpec, type Programs, type Site } from './programs.js';
+import { freePort } from '../../support/ports.js';
 
 const run = promisify(execFile);
 const SEGMENT = 16 * 1024 * 1024;

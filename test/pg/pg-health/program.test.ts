@@ -6,8 +6,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { destroyAllClusters, freePort, startCluster, type Cluster } from '../../support/cluster.js';
+import { destroyAllClusters, startCluster, type Cluster } from '../../support/cluster.js';
 import { ask, until } from './support.js';
+import { freePort } from '../../support/ports.js';
 
 let cluster: Cluster;
 let dir: string;

@@ -7,7 +7,8 @@ import { withClient } from '../../../activities/lib/database.js';
 import { readControlData } from '../../../activities/postgres/control-data.js';
 import { readPostmaster } from '../../../activities/postgres/postmaster.js';
 import { startServer, stopServer } from '../../../activities/postgres/server.js';
-import { destroyAllClusters, freePort, startCluster, startStandby, type Cluster } from '../../support/cluster.js';
+import { destroyAllClusters, startCluster, startStandby, type Cluster } from '../../support/cluster.js';
+import { freePort } from '../../support/ports.js';
 
 jest.setTimeout(120_000);
 

@@ -5,7 +5,8 @@ import {
   writeHeartbeat,
   type HeartbeatWriter,
 } from '../../../activities/postgres/heartbeat-writer.js';
-import { destroyAllClusters, freePort, startCluster, startStandby, type Cluster } from '../../support/cluster.js';
+import { destroyAllClusters, startCluster, startStandby, type Cluster } from '../../support/cluster.js';
+import { freePort } from '../../support/ports.js';
 
 jest.setTimeout(60_000);
 

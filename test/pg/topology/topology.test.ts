@@ -12,8 +12,9 @@ import type { Pooler, RoutingProvider } from '../../../activities/lib/routing.js
 import { createReadTopology } from '../../../activities/topology/read-topology.js';
 import { parseConfig } from '../../../config/load.js';
 import type { Topology, TopologyRouter } from '../../../shared/contracts/topology.js';
-import { destroyAllClusters, freePort, startCluster, startStandby, type Cluster } from '../../support/cluster.js';
+import { destroyAllClusters, startCluster, startStandby, type Cluster } from '../../support/cluster.js';
 import { healthOfCluster, stopAllHealth, until } from '../pg-health/support.js';
+import { freePort } from '../../support/ports.js';
 
 jest.setTimeout(120_000);
 
