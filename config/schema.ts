@@ -264,6 +264,7 @@ export type NodeConfig = z.output<typeof nodeSchema>;
 export type StoreConfig = z.output<typeof storeSchema>;
 /** A bucket with our own layout. */
 export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
+export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;

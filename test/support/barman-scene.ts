@@ -75,10 +75,10 @@ export async function makeBarmanScene(
       const { port } = await sandbox.createReplayWal(deps)({ ref, plan });
       return port;
     },
-    query: (port, sql) =>
+    query: <Row extends Record<string, unknown>>(port: number, sql: string) =>
       withClient(
         { host: '127.0.0.1', port, user: 'postgres', database: 'postgres', password: null },
-        async (client) => (await client.query(sql)).rows,
+        async (client) => (await client.query<Row>(sql)).rows,
       ),
     async discard(ref) {
       await deps.jobs.end(`${ref.runId}.restore-base`);

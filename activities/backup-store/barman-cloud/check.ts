@@ -1,11 +1,11 @@
 /** What `pgr check` says about a barman-cloud bucket. */
+import type { BarmanCloudConfig } from '../../../config/schema.js';
 import { isSegmentName } from '../../../shared/timeline.js';
 import type { BackupStore } from '../../lib/backup-store.js';
 import { listWalFiles } from '../wal-archive.js';
 import type { ObjectStore } from '../s3-objects.js';
 import { readCatalog } from './catalog.js';
 import { baseFolder, walFolder } from './object-names.js';
-import type { BarmanCloudConfig } from './store.js';
 import { createBarmanView } from './view.js';
 
 type Finding = { actual: string; ok: boolean };

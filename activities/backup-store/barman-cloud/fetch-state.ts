@@ -28,7 +28,6 @@ const stateSchema = z.object({
   isComplete: z.boolean(),
 });
 
-export type FetchLink = z.output<typeof linkSchema>;
 export type BarmanFetchState = z.output<typeof stateSchema>;
 
 /**

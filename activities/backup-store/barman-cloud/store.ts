@@ -2,7 +2,7 @@
  * The backup store of kind `barman-cloud`: what barman-cloud-backup and barman-cloud-wal-archive (also those inside CloudNativePG) put into a bucket. It is only read;
  * neither Barman nor Kubernetes is needed for that, nor the right to write or delete.
  */
-import type { StoreConfig } from '../../../config/schema.js';
+import type { BarmanCloudConfig } from '../../../config/schema.js';
 import type { BackupStore } from '../../lib/backup-store.js';
 import type { ProgramPaths } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
@@ -16,9 +16,7 @@ import { computeWindow } from '../window.js';
 import { checkBarmanStore } from './check.js';
 import { createBarmanView, readOnly, type BarmanView } from './view.js';
 
-export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
-
-export type BarmanCloudStoreInput = {
+type BarmanCloudStoreInput = {
   config: BarmanCloudConfig;
   environment: string;
   resolveSecret: (reference: string) => Promise<string>;

@@ -29,7 +29,7 @@ test('a base that is done is told with its positions, times in UTC and the ident
     tablespaces: [],
     backupLabel: expect.stringMatching(
       /^START WAL LOCATION: 0\/3000028 \(file 0+10+3\)\n[\s\S]*\nSTART TIMELINE: 1\n$/,
-    ),
+    ) as string,
     isSnapshot: false,
     encryption: null,
     clusterBytes: 24_632_417,
@@ -66,7 +66,5 @@ test.each([
   ['a time without a zone', BACKUP_INFO.replace('42.740093+00:00', '42.740093'), /end_time is/],
   ['an identity that is no number', BACKUP_INFO.replace('7710674020926131365', 'x'), /systemid is "x"/],
 ])('%s is refused as damaged, with the line', (_, text, message) => {
-  expect(() => parseBackupInfo(text, ID)).toThrow(
-    expect.objectContaining({ type: 'BackupCorrupt', message: expect.stringMatching(message) }),
-  );
+  expect(() => parseBackupInfo(text, ID)).toThrow(message);
 });

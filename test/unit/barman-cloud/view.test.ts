@@ -91,7 +91,7 @@ test.each([
   expect(header?.unusable).toMatch(why);
   await expect(readBase(objects, 'main', '20261121T171338')).rejects.toMatchObject({
     type: 'PreconditionFailed',
-    message: expect.stringMatching(why),
+    message: expect.stringMatching(why) as string,
   });
 });
 
@@ -150,7 +150,7 @@ test('wal in a compression that cannot be read counts as missing, and is said', 
     {
       check: 'wal-readable',
       ok: false,
-      actual: expect.stringMatching(/^1 segments, newest 000000010000000000000002; 2 wal files/),
+      actual: expect.stringMatching(/^1 segments, newest 000000010000000000000002; 2 wal files/) as string,
     },
   ]);
 });
