@@ -107,11 +107,7 @@ async function serverOptions(
 }
 
 /** Data that are whole, of the planned cluster, still in recovery, and not half on disk after a crash of the host. */
-async function requireStartable(
-  place: SandboxPlace,
-  marker: SandboxMarker,
-  plan: RecoveryPlan,
-): Promise<ControlData> {
+async function requireStartable(place: SandboxPlace, marker: SandboxMarker, plan: RecoveryPlan): Promise<ControlData> {
   const control = await requireControlData(place.binDir, place.dataDir);
   if (control.systemIdentifier !== plan.systemIdentifier) {
     throw stepFailure(
