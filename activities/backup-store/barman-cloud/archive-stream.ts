@@ -61,7 +61,13 @@ export async function unpackStream(
   const decoder = createGunzip({ chunkSize: RAW_BYTES });
   const write = (piece: Buffer): Promise<void> =>
     new Promise((resolve, reject) => {
+      // A decoder whose reader failed is destroyed, and does not answer any more for what it was given.
+      const gone = (): void => {
+        reject(new Error('the decoder is gone'));
+      };
+      decoder.once('close', gone);
       decoder.write(piece, (error) => {
+        decoder.off('close', gone);
         if (error) reject(error);
         else resolve();
       });

@@ -18,7 +18,7 @@ export type BarmanSource = { objects: Pick<ObjectStore, 'list' | 'get'>; server:
 
 type Context = { tools: MoverTools; source: BarmanSource; base: BarmanBase; place: Place; state: BarmanFetchState };
 
-/** Unpacked bytes between two notes of how far an archive is: what a killed transfer writes again at most. */
+/** Unpacked bytes between two notes of how far an archive is: with the file under way, what a killed transfer writes again at most. */
 const NOTE_EVERY_BYTES = 64 * 1024 * 1024;
 
 /**
