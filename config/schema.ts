@@ -152,6 +152,16 @@ const storeSchema = z.discriminatedUnion('kind', [
     walPrefix: z.string().default('wal/'),
     compression: z.enum(['none', 'gzip', 'lz4']).default('lz4'),
   }),
+  /** A bucket that barman-cloud or CloudNativePG writes; it is only read. */
+  s3LocationSchema.extend({
+    kind: z.literal('barman-cloud'),
+    prefix: z
+      .string()
+      .regex(/^$|[^/]\/$/, 'end it with a slash: s3://bucket/shop is the prefix shop/')
+      .default(''),
+    /** Name of the server below the prefix: barman's server name, the `serverName` of CloudNativePG (else the name of the cluster). */
+    server: z.string().regex(/^[A-Za-z0-9._-]+$/, 'use the name of the folder that holds base/ and wals/'),
+  }),
 ]);
 
 const recordStoreSchema = z.discriminatedUnion('kind', [
@@ -252,6 +262,9 @@ export type Config = z.output<typeof configSchema>;
 export type EnvironmentConfig = z.output<typeof environmentSchema>;
 export type NodeConfig = z.output<typeof nodeSchema>;
 export type StoreConfig = z.output<typeof storeSchema>;
+/** A bucket with our own layout. */
+export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
+export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 
 import { createRecordStore } from '../activities/audit/create-record-store.js';
 import type { RecordStore } from '../activities/audit/record-store.js';
+import { createBarmanCloudStore } from '../activities/backup-store/barman-cloud/store.js';
 import { createS3Store } from '../activities/backup-store/s3-store.js';
 import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
@@ -57,12 +58,12 @@ function createStores(
   return (environment) => {
     const known = stores.get(environment);
     if (known) return known;
-    const created = createS3Store({
-      config: environmentOf(config, environment).backups,
-      environment,
-      resolveSecret,
-      program,
-    });
+    const { backups } = environmentOf(config, environment);
+    const shared = { environment, resolveSecret, program };
+    const created =
+      backups.kind === 'barman-cloud'
+        ? createBarmanCloudStore({ config: backups, ...shared })
+        : createS3Store({ config: backups, ...shared });
     stores.set(environment, created);
     // A store that could not be made (a secret was not readable) is tried again by the next caller.
     created.catch(() => stores.delete(environment));

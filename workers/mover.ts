@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { isMainThread } from 'node:worker_threads';
 
+import { moveBarmanBase } from '../activities/backup-store/barman-cloud/mover.js';
 import { createJobReporter, runAsJob } from '../activities/backup-store/base-job.js';
 import { runChunkThread } from '../activities/backup-store/chunk-thread.js';
 import { moveBase } from '../activities/backup-store/mover.js';
@@ -22,6 +23,9 @@ async function main(): Promise<number> {
     const { backups } = environmentOf(await loadConfig(configPath), spec.environment);
     const credentials = await readCredentials(backups, createSecretResolver());
     const objects = createSlimObjects(backups, credentials, JOB_PATIENCE);
+    if (backups.kind === 'barman-cloud') {
+      return moveBarmanBase(spec, { objects, server: backups.server }, { reporter, programPath });
+    }
     return moveBase(spec, { objects, walPrefix: backups.walPrefix, reporter, programPath });
   });
 }

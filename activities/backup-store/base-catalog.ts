@@ -58,6 +58,8 @@ const headerSchema = z.object({
     maxPreparedTransactions: z.int(),
     maxLocksPerTransaction: z.int(),
   }),
+  /** Why it cannot be restored although its copy is complete; only stores whose bases others write say so. */
+  unusable: z.string().optional(),
 });
 
 export type BaseHeader = z.output<typeof headerSchema>;

@@ -59,6 +59,7 @@ function chainOf(header: BaseHeader, byId: ReadonlyMap<string, BaseHeader>): Bas
 }
 
 function identityProblem(header: BaseHeader, judge: BaseJudge): string | null {
+  if (header.unusable !== undefined) return header.unusable;
   if (header.systemIdentifier !== judge.systemIdentifier) {
     return `it is of system ${header.systemIdentifier}, production is ${judge.systemIdentifier}`;
   }

@@ -27,16 +27,21 @@ const WAL_LANES_AFTER_MS = 5_000;
 /** Memory for data under way. With the rest of the process this stays well below 250 MB. */
 const BUFFER_BYTES = 40 * 1024 * 1024;
 
+/** How a store opens one of its bases. */
+export type OpenBaseOf = typeof openBase;
+
 /** Carries out a fetch. Throws typed failures; see the parts for which. */
-export async function moveBase(spec: FetchSpec, deps: MoverDeps): Promise<RestoreBaseResult> {
+export async function moveBase(
+  spec: FetchSpec,
+  deps: MoverDeps,
+  open: OpenBaseOf = openBase,
+): Promise<RestoreBaseResult> {
   const started = Date.now();
   const threads = createChunkPool(deps.programPath, Math.min(4, Math.max(2, availableParallelism())));
   try {
     const progress = createProgress(deps.reporter);
     const tools = { ...deps, threads, buffers: createBufferPool(BUFFER_BYTES), progress };
-    const bases = await Promise.all(
-      spec.baseIds.map((id, at) => openBase(tools, id, spec.baseDirs[at] ?? '', spec.owner)),
-    );
+    const bases = await Promise.all(spec.baseIds.map((id, at) => open(tools, id, spec.baseDirs[at] ?? '', spec.owner)));
     const wal = await prepareWal(tools, spec, bases[0]?.header ?? null);
     const numbers = (): RestoreBaseResult => ({
       baseBytes: sum(bases.map(({ header }) => header.sizes.bytes)),

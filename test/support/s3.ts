@@ -35,6 +35,9 @@ export type TestS3 = {
 const TEST_ACCESS_KEY = 'testkey';
 const TEST_SECRET_KEY = 'testsecret';
 
+/** A user who may list and read, and neither write nor delete. */
+export const READER = { accessKeyId: 'readerkey', secretAccessKey: 'readersecret' };
+
 const alive = new Set<TestS3>();
 
 /** Destroys every server of this file that was not destroyed by its test. */
@@ -101,7 +104,13 @@ export async function startS3(options: { dir?: string; bucket?: string } = {}): 
 
 function identities(): unknown {
   const credentials = [{ accessKey: TEST_ACCESS_KEY, secretKey: TEST_SECRET_KEY }];
-  return { identities: [{ name: 'test', credentials, actions: ['Admin', 'Read', 'List', 'Tagging', 'Write'] }] };
+  const reader = [{ accessKey: READER.accessKeyId, secretKey: READER.secretAccessKey }];
+  return {
+    identities: [
+      { name: 'test', credentials, actions: ['Admin', 'Read', 'List', 'Tagging', 'Write'] },
+      { name: 'reader', credentials: reader, actions: ['Read', 'List'] },
+    ],
+  };
 }
 
 /** One process with master, volume, filer and S3 gateway; `ports` are used in the order of the arguments. */

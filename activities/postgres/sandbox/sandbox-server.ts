@@ -6,11 +6,12 @@ import { chmod, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
+import { largestSettings } from '../../../shared/minimum-settings.js';
 import { readBootId } from '../../lib/boot-id.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { serverNodeFor } from '../../lib/environment-config.js';
 import { isFailureOf, stepFailure } from '../../lib/failure.js';
-import { CLEAN_STATES, requireControlData } from '../control-data.js';
+import { CLEAN_STATES, requireControlData, type ControlData } from '../control-data.js';
 import type { PrivateServers } from '../../lib/runtime.js';
 import { ownerOf, pathExists, replaceFileUnflushed, type Owner } from '../data-directory.js';
 import { CONFIG_TEXT, hbaText, IDENT_TEXT, restoreScriptText } from './files.js';
@@ -37,7 +38,7 @@ export async function startSandbox(deps: SandboxDeps, place: SandboxPlace, plan:
   const server = await servers.read({ dataDir, socketDir });
   if (server.state === 'running') return marker;
   await refuseNearData(deps.config, dataDir);
-  await requireStartable(place, marker, plan);
+  const control = await requireStartable(place, marker, plan);
   const owner = await ownerOf(place.dir);
   await writeGeneratedFiles(place, plan, owner);
   await makeSocketDir(marker.socketDir, owner);
@@ -49,7 +50,9 @@ export async function startSandbox(deps: SandboxDeps, place: SandboxPlace, plan:
   const boot = await readBootId();
   const restarted = marker.boot === boot ? {} : { boot };
   const started = await changeMarker(place, { state: 'replaying', started: true, ...restarted });
-  const options = await serverOptions(servers, place, plan, started, owner);
+  // Not every store knows them: the base itself does, and a server refuses to replay with less.
+  const minimumSettings = largestSettings(plan.minimumSettings, control.settings);
+  const options = await serverOptions(servers, place, { ...plan, minimumSettings }, started, owner);
   const logStart = await sizeOf(place.serverLog);
   const { dir, serverLog: logFile } = place;
   try {
@@ -104,7 +107,7 @@ async function serverOptions(
 }
 
 /** Data that are whole, of the planned cluster, still in recovery, and not half on disk after a crash of the host. */
-async function requireStartable(place: SandboxPlace, marker: SandboxMarker, plan: RecoveryPlan): Promise<void> {
+async function requireStartable(place: SandboxPlace, marker: SandboxMarker, plan: RecoveryPlan): Promise<ControlData> {
   const control = await requireControlData(place.binDir, place.dataDir);
   if (control.systemIdentifier !== plan.systemIdentifier) {
     throw stepFailure(
@@ -123,6 +126,7 @@ async function requireStartable(place: SandboxPlace, marker: SandboxMarker, plan
   if (marker.boot !== (await readBootId()) && !(marker.started && CLEAN_STATES.includes(control.state))) {
     throw tainted(place, `the host restarted while its data were not on disk yet (state "${control.state}")`);
   }
+  return control;
 }
 
 async function writeGeneratedFiles(place: SandboxPlace, plan: RecoveryPlan, owner: Owner): Promise<void> {
