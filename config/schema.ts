@@ -152,6 +152,22 @@ const storeSchema = z.discriminatedUnion('kind', [
     walPrefix: z.string().default('wal/'),
     compression: z.enum(['none', 'gzip', 'lz4']).default('lz4'),
   }),
+  /** The bucket of a Databasus controller, read without it. */
+  s3LocationSchema.extend({
+    kind: z.literal('databasus-bucket'),
+    /** The controller's secret.key. */
+    secretKey: secretRef,
+    /** Which cluster it is; needed when the bucket has several. */
+    systemIdentifier: z
+      .string()
+      .regex(/^\d{1,20}$/, 'use the number that pg_controldata prints, in quotes')
+      .optional(),
+    /** Id of the database in the controller. */
+    databaseId: z.string().min(1).optional(),
+    /** Older ones are a finding of `pgr check`. */
+    maxBaseAge: duration.prefault('8d'),
+    maxWalAge: duration.prefault('1h'),
+  }),
 ]);
 
 const recordStoreSchema = z.discriminatedUnion('kind', [
@@ -252,6 +268,7 @@ export type Config = z.output<typeof configSchema>;
 export type EnvironmentConfig = z.output<typeof environmentSchema>;
 export type NodeConfig = z.output<typeof nodeSchema>;
 export type StoreConfig = z.output<typeof storeSchema>;
+export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { StoreConfig } from '../../config/schema.js';
+import type { S3StoreConfig } from '../../config/schema.js';
 import { isHistoryName } from '../../shared/timeline.js';
 import type { BackupStore, WalPresence } from '../lib/backup-store.js';
 import type { ProgramPaths } from '../lib/deps.js';
@@ -15,7 +15,7 @@ import { parseWalObjectName } from './wal-archive.js';
 import { computeWindow } from './window.js';
 
 export type S3StoreInput = {
-  config: StoreConfig;
+  config: S3StoreConfig;
   environment: string;
   resolveSecret: (reference: string) => Promise<string>;
   program: ProgramPaths;
@@ -78,7 +78,7 @@ async function abandonTimeline(
 /** What `pgr check` says about the store itself. */
 async function checkStore(
   objects: ObjectStore,
-  config: StoreConfig,
+  config: S3StoreConfig,
 ): Promise<Awaited<ReturnType<BackupStore['check']>>> {
   const where = `${config.bucket} at ${config.endpoint ?? 's3.amazonaws.com'}`;
   const bases = await describe(async () => `${String((await listBases(objects)).length)} bases`);

@@ -6,13 +6,13 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 
-import type { StoreConfig } from '../../config/schema.js';
+import type { S3StoreConfig } from '../../config/schema.js';
 import { stepFailure } from '../lib/failure.js';
 
 const COMPRESSIONS = ['none', 'gzip', 'lz4'] as const;
 
 /** The backup store of `environment`. Throws ConfigInvalid or EnvironmentUnknown. */
-export async function readStoreConfig(configPath: string, environment: string): Promise<StoreConfig> {
+export async function readStoreConfig(configPath: string, environment: string): Promise<S3StoreConfig> {
   const text = await readFile(configPath, 'utf8').catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
     throw stepFailure('ConfigInvalid', `cannot read the config: ${why}`);
@@ -21,7 +21,7 @@ export async function readStoreConfig(configPath: string, environment: string): 
 }
 
 /** {@link readStoreConfig} for a text. */
-export function parseStoreConfig(text: string, environment: string): StoreConfig {
+export function parseStoreConfig(text: string, environment: string): S3StoreConfig {
   const environments = mapOf(mapOf(parse(text))['environments']);
   if (!Object.hasOwn(environments, environment)) {
     throw stepFailure('EnvironmentUnknown', `there is no environment "${environment}" in the config`);
