@@ -1,7 +1,7 @@
 /** The backup store of kind `databasus-bucket`: the bucket of a Databasus controller, read without the controller. */
 import type { StoreConfig } from '../../../config/schema.js';
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
-import type { BackupStore, ResolvedTarget, ResolveTargetInput } from '../../lib/backup-store.js';
+import type { BackupStore, ResolvedTarget } from '../../lib/backup-store.js';
 import type { ProgramPaths } from '../../lib/deps.js';
 import { lastCommit } from '../last-commit.js';
 import { resolveTarget } from '../resolve-target.js';
@@ -77,7 +77,7 @@ export function createReadOnlyStore(input: ReadOnlyStoreInput): BackupStore {
       const { view, context } = look();
       const resolved = await resolveTarget(context, request);
       const sized = await sizeChain(bucket, view, resolved);
-      return { ...sized, warnings: [...resolved.warnings, ...(await warningsOf(view, request))] };
+      return { ...sized, warnings: [...resolved.warnings, ...(await view.catalog()).warnings] };
     },
     lastCommit: (request) => lastCommit(look().context, request),
     async walPresence(name) {
@@ -126,13 +126,4 @@ async function sizeChain(bucket: Bucket, view: ArchiveView, resolved: ResolvedTa
     }),
   );
   return { ...resolved, baseChain };
-}
-
-async function warningsOf(view: ArchiveView, { live }: ResolveTargetInput): Promise<string[]> {
-  const { warnings } = await view.catalog();
-  if (live !== null) return warnings;
-  return [
-    ...warnings,
-    "the bucket does not say the max_* settings of the source: PostgreSQL's own defaults are planned with",
-  ];
 }
