@@ -6,7 +6,7 @@ import { endOf, type Catalog, type CatalogBase } from './catalog.js';
 import { decrypted, FIRST_CHUNK_END } from './decrypt.js';
 import { compressionOfBytes } from './inflate.js';
 import { sealedTar, type Bucket } from './open.js';
-import { storedBytes } from './stored-file.js';
+import { firstStoredBytes } from './stored-file.js';
 
 type Line = Awaited<ReturnType<BackupStore['check']>>[number];
 
@@ -54,22 +54,13 @@ async function keyLine({ bucket, keyNote }: CheckInput, newest: CatalogBase | un
   if (newest.metadata.encryption === 'NONE') return { ...line, actual: 'the newest base is not encrypted', ok: true };
   try {
     const { object } = sealedTar(bucket, newest);
-    const start = firstBytes(storedBytes(bucket.objects, newest.tar, 'BackupCorrupt'), FIRST_CHUNK_END);
+    const start = firstStoredBytes(bucket.objects, newest.tar, 'BackupCorrupt', FIRST_CHUNK_END);
     const first = await decrypted(start, { ...object, bytes: 0 }).next();
     const kind = first.done === true ? 'nothing' : compressionOfBytes(first.value);
     const note = keyNote === null ? '' : `; ${keyNote}`;
     return { ...line, actual: `it opens base ${newest.metadata.backupId} (${kind})${note}`, ok: first.done !== true };
   } catch (error) {
     return { ...line, actual: textOf(error), ok: false };
-  }
-}
-
-async function* firstBytes(source: AsyncIterable<Buffer>, bytes: number): AsyncGenerator<Buffer> {
-  let left = bytes;
-  for await (const piece of source) {
-    yield piece.subarray(0, left);
-    left -= piece.length;
-    if (left <= 0) return;
   }
 }
 

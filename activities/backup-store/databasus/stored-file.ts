@@ -62,6 +62,18 @@ export async function* storedBytes(
   }
 }
 
+/** The first bytes of a file with one request, at most `most` and none beyond its first part. */
+export async function* firstStoredBytes(
+  objects: ReadObjects,
+  file: StoredFile,
+  damaged: Encrypted['damaged'],
+  most: number,
+): AsyncGenerator<Buffer> {
+  const [piece] = file.isInParts ? await readParts(objects, file, damaged) : [wholeOf(file)];
+  if (piece === undefined || piece.bytes === 0) return;
+  yield await fetchRange(objects, { piece, start: 0, bytes: Math.min(most, piece.bytes) }, damaged);
+}
+
 function wholeOf({ name, bytes }: StoredFile): Piece {
   return { key: name, bytes, sha256: null };
 }
