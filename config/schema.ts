@@ -162,6 +162,22 @@ const storeSchema = z.discriminatedUnion('kind', [
     /** Name of the server below the prefix: barman's server name, the `serverName` of CloudNativePG (else the name of the cluster). */
     server: z.string().regex(/^[A-Za-z0-9._-]+$/, 'use the name of the folder that holds base/ and wals/'),
   }),
+  /** The bucket of a Databasus controller, read without it. */
+  s3LocationSchema.extend({
+    kind: z.literal('databasus-bucket'),
+    /** The controller's secret.key. */
+    secretKey: secretRef,
+    /** Which cluster it is; needed when the bucket has several. */
+    systemIdentifier: z
+      .string()
+      .regex(/^\d{1,20}$/, 'use the number that pg_controldata prints, in quotes')
+      .optional(),
+    /** Id of the database in the controller. */
+    databaseId: z.string().min(1).optional(),
+    /** Older ones are a finding of `pgr check`. */
+    maxBaseAge: duration.prefault('8d'),
+    maxWalAge: duration.prefault('1h'),
+  }),
 ]);
 
 const recordStoreSchema = z.discriminatedUnion('kind', [

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { createRecordStore } from '../activities/audit/create-record-store.js';
 import type { RecordStore } from '../activities/audit/record-store.js';
 import { createBarmanCloudStore } from '../activities/backup-store/barman-cloud/store.js';
+import { createBucketStore } from '../activities/backup-store/databasus/store.js';
 import { createS3Store } from '../activities/backup-store/s3-store.js';
 import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
@@ -19,7 +20,7 @@ import { createRuntimes } from '../activities/runtime/create-runtimes.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
 import { createSnapshots } from '../activities/snapshot/create-snapshots.js';
 import { loadConfig } from '../config/load.js';
-import type { Config } from '../config/schema.js';
+import type { Config, StoreConfig } from '../config/schema.js';
 
 export type WorkerDeps = { activities: ActivityDeps; records: RecordStore };
 
@@ -58,15 +59,25 @@ function createStores(
   return (environment) => {
     const known = stores.get(environment);
     if (known) return known;
-    const { backups } = environmentOf(config, environment);
-    const shared = { environment, resolveSecret, program };
-    const created =
-      backups.kind === 'barman-cloud'
-        ? createBarmanCloudStore({ config: backups, ...shared })
-        : createS3Store({ config: backups, ...shared });
+    const created = createStore(environmentOf(config, environment).backups, { environment, resolveSecret, program });
     stores.set(environment, created);
     // A store that could not be made (a secret was not readable) is tried again by the next caller.
     created.catch(() => stores.delete(environment));
     return created;
   };
+}
+
+type StoreInput = Pick<ActivityDeps, 'resolveSecret' | 'program'> & { environment: string };
+
+/** The store of a kind. */
+function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStore> {
+  switch (config.kind) {
+    case 'barman-cloud':
+      return createBarmanCloudStore({ ...input, config });
+    case 'databasus-bucket':
+      return createBucketStore({ ...input, config });
+    case 's3':
+    default:
+      return createS3Store({ ...input, config });
+  }
 }

@@ -13,7 +13,7 @@ import type { FetchSpec } from '../activities/lib/backup-store.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
 import { loadConfig } from '../config/load.js';
-import { programArguments } from './program-arguments.js';
+import { otherStore, programArguments } from './program-arguments.js';
 
 async function main(): Promise<number> {
   const { configPath, specPath, jobDir, programPath } = programArguments('mover');
@@ -21,6 +21,7 @@ async function main(): Promise<number> {
   return runAsJob(reporter, async () => {
     const spec = JSON.parse(await readFile(specPath, 'utf8')) as FetchSpec;
     const { backups } = environmentOf(await loadConfig(configPath), spec.environment);
+    if (backups.kind !== 's3' && backups.kind !== 'barman-cloud') throw otherStore(spec.environment, backups.kind);
     const credentials = await readCredentials(backups, createSecretResolver());
     const objects = createSlimObjects(backups, credentials, JOB_PATIENCE);
     if (backups.kind === 'barman-cloud') {

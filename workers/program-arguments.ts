@@ -2,6 +2,8 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { stepFailure } from '../activities/lib/failure.js';
+
 export type ProgramArguments = {
   configPath: string;
   environment: string;
@@ -25,4 +27,12 @@ export function programArguments(program: string): ProgramArguments {
   const jobDir = process.env['PGR_JOB_DIR'];
   if (jobDir === undefined) throw new Error(`${program} runs as a job: PGR_JOB_DIR is not set`);
   return { configPath: config, environment, specPath, jobDir, programPath: resolve(process.argv[1] ?? '') };
+}
+
+/** The failure of a program that finds another store in the config than the one it serves: somebody changed it meanwhile. */
+export function otherStore(environment: string, kind: string): Error {
+  return stepFailure(
+    'ConfigInvalid',
+    `the backup store of ${environment} is of kind ${kind}, which this program does not serve`,
+  );
 }

@@ -11,10 +11,9 @@ import { JOB_PATIENCE } from '../activities/backup-store/s3-retry.js';
 import { takeBase } from '../activities/backup-store/take-base.js';
 import type { TakeBaseOptions } from '../activities/lib/backup-store.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
-import { stepFailure } from '../activities/lib/failure.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
 import { loadConfig } from '../config/load.js';
-import { programArguments } from './program-arguments.js';
+import { otherStore, programArguments } from './program-arguments.js';
 
 async function main(): Promise<number> {
   const { configPath, environment, specPath, jobDir, programPath } = programArguments('take-base');
@@ -22,9 +21,7 @@ async function main(): Promise<number> {
   return runAsJob(reporter, async () => {
     const spec = JSON.parse(await readFile(specPath, 'utf8')) as TakeBaseOptions;
     const { backups } = environmentOf(await loadConfig(configPath), environment);
-    if (backups.kind !== 's3') {
-      throw stepFailure('NotAllowed', `a store of kind ${backups.kind} is only read: it does not take bases`);
-    }
+    if (backups.kind !== 's3') throw otherStore(environment, backups.kind);
     const credentials = await readCredentials(backups, createSecretResolver());
     const objects = createObjectStore(backups, credentials, JOB_PATIENCE);
     const password = spec.connection.password ?? process.env['PGPASSWORD'] ?? null;

@@ -58,7 +58,8 @@ export function problemOfIndex(index: BaseIndex, rawBytes: number): string | nul
   return null;
 }
 
-function isPlainPath(path: string): boolean {
+/** True for a path that stays inside the directory it is taken in. */
+export function isPlainPath(path: string): boolean {
   if (path === '' || path.includes('\0')) return false;
   return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }

@@ -118,7 +118,7 @@ function startEntry(state: State, capture: readonly string[], kept: Map<string, 
 }
 
 /** One header block. `contentOffset` is where its content starts in the stream. Throws for what PostgreSQL never writes. */
-function parseTarHeader(header: Buffer, contentOffset: number): TarEntry {
+export function parseTarHeader(header: Buffer, contentOffset: number): TarEntry {
   if (numberAt(header, 148, 8) !== checksumOf(header)) throw new Error('the tar stream has a broken header');
   const prefix = textAt(header, 345, 155);
   const name = textAt(header, 0, 100);

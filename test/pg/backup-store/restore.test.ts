@@ -396,7 +396,7 @@ test('a base of PostgreSQL 17 comes back as it was', async () => {
 
 test('the store tells found from missing, marks an abandoned timeline once, and says where its programs are', async () => {
   const { backups } = environmentOf(await loadConfig(site.configPath), 'site');
-  if (backups.kind !== 's3') throw new Error('another store');
+  if (backups.kind !== 's3') throw new Error('another store than the test made');
   const secrets: Record<string, string> = {
     [s3.location.accessKeyId]: s3.accessKeyId,
     [s3.location.secretAccessKey]: s3.secretAccessKey,
