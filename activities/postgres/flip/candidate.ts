@@ -109,11 +109,13 @@ export async function waitForReplay(
   }, timeoutMs);
 }
 
+type Names = Record<'from' | 'to', Pick<Flip['from'], 'name'>>;
+
 /**
  * Promotes and returns once it accepts writes. `pg_promote(true)` would look ten times a second only. A second call while a promotion is under way changes
  * nothing. Throws DatabaseUnavailable.
  */
-export async function promote(flip: Flip, client: pg.Client): Promise<void> {
+export async function promote(flip: Names, client: pg.Client): Promise<void> {
   if (!(await isInRecovery(client))) return;
   const hint = `read its server log; ${flip.from.name} stays fenced; then \`pgr retry\``;
   const done = await orderPromotion(client).catch((cause: unknown) => {

@@ -3,6 +3,7 @@
  * Verified: (1) while the lock is held nothing is touched, (2) a lock that is let go a moment later is waited for, (3) the old primary is not started
  * beside another primary.
  */
+import { promote } from '../../../activities/postgres/flip/candidate.js';
 import { createFlipWrites } from '../../../activities/postgres/flip/flip-writes.js';
 import { connectNode } from '../../../activities/postgres/connection.js';
 import { destroyAllClusters, startCluster } from '../../support/cluster.js';
@@ -34,16 +35,6 @@ async function holdLock(scene: FlipScene): Promise<() => Promise<void>> {
   };
 }
 
-type Stop = ReturnType<ReturnType<FlipScene['deps']['runtime']>['stop']>;
-
-/** Runtimes in which the stop of the old primary is done by `work`. */
-function stopOf(scene: FlipScene, work: (stop: () => Stop) => Stop): FlipScene['deps']['runtime'] {
-  return (environment, node) => {
-    const own = scene.deps.runtime(environment, node);
-    return node === 'dallas' ? { ...own, stop: (timeoutMs) => work(() => own.stop(timeoutMs)) } : own;
-  };
-}
-
 test('an attempt that is still at work is not disturbed: the next one waits, says so, and touches nothing', async () => {
   const scene = await makeFlipScene();
   const input = await scene.flipInput('r1');
@@ -69,10 +60,15 @@ test('a flip is not undone into a second primary: a third node that took over is
   const third = { ...dallas!, name: 'austin', host: 'austin', port: austin.port, dataDir: austin.dataDir };
   const config = { ...scene.config, environments: { lab: { ...lab, nodes: [...lab.nodes, third] } } };
   // The candidate dies while the old primary goes down.
-  const runtime = stopOf(scene, async (stop) => {
-    await scene.chicago.stop('immediate');
-    return stop();
-  });
+  const runtime: typeof scene.deps.runtime = (environment, node) => {
+    const own = scene.deps.runtime(environment, node);
+    if (node !== 'dallas') return own;
+    const stop: typeof own.stop = async (timeoutMs) => {
+      await scene.chicago.stop('immediate');
+      return own.stop(timeoutMs);
+    };
+    return { ...own, stop };
+  };
   const attempt = createFlipWrites({ ...scene.deps, config, runtime })(input);
   await expect(attempt).rejects.toMatchObject({
     type: 'FenceFailed',
@@ -81,18 +77,19 @@ test('a flip is not undone into a second primary: a third node that took over is
   await expect(scene.dallas.query('select 1')).rejects.toThrow();
 });
 
-test('a candidate that dies right after the promotion was ordered: the old primary stays down, a retry completes', async () => {
+test('a candidate that dies when it is told to promote itself: typed, and says what to do', async () => {
   const scene = await makeFlipScene();
-  const input = await scene.flipInput('r1');
-  // The stop is over when the shutdown checkpoint is replayed already, that is, while the promotion is under way.
-  const runtime = stopOf(scene, async (stop) => {
-    const stopped = await stop();
-    await scene.chicago.stop('immediate');
-    return stopped;
+  const names = { from: { name: 'dallas' }, to: { name: 'chicago' } };
+  const work = connectNode(scene.deps, 'lab', 'chicago', {}, async (client) => {
+    const query = client.query.bind(client) as (text: string) => Promise<unknown>;
+    const dying = async (text: string): Promise<unknown> => {
+      if (text.includes('pg_promote')) await scene.chicago.stop('immediate');
+      return query(text);
+    };
+    await promote(names, Object.assign(client, { query: dying }));
   });
-  const attempt = createFlipWrites({ ...scene.deps, runtime })(input);
-  await expect(attempt).rejects.toMatchObject({ type: 'DatabaseUnavailable' });
-  await expect(scene.dallas.query('select 1')).rejects.toThrow();
-  await scene.chicago.start();
-  await expect(createFlipWrites(scene.deps)(input)).resolves.toMatchObject({ outcome: 'flipped' });
+  await expect(work).rejects.toMatchObject({
+    type: 'DatabaseUnavailable',
+    message: expect.stringMatching(/chicago was told to promote itself and does not answer any more/) as string,
+  });
 });
