@@ -2,28 +2,51 @@
 import { access, constants } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { EnvironmentConfig } from '../../config/schema.js';
-import type { WindowResult } from '../../shared/contracts/plan.js';
+import { MAIN_STORE, type EnvironmentConfig } from '../../config/schema.js';
+import type { OtherWindow, WindowResult } from '../../shared/contracts/plan.js';
 import type { ActivityDeps } from '../lib/deps.js';
-import { environmentOf } from '../lib/environment-config.js';
-import { stepFailure } from '../lib/failure.js';
+import { environmentOf, storeConfigOf, storeNamesOf } from '../lib/environment-config.js';
+import { knownFailure, stepFailure } from '../lib/failure.js';
 import { findLivePrimary } from './plan-recovery-live.js';
 import { withScratch } from './plan-recovery-scratch.js';
 
 /** Bases, holes and the last archived commit. Errors as `BackupStore.window`; a primary that does not answer is a warning. */
 export function createReadWindow(deps: ActivityDeps) {
-  return async function readWindow(input: { environment: string }): Promise<WindowResult> {
+  return async function readWindow(input: { environment: string; store?: string }): Promise<WindowResult> {
     const environment = environmentOf(deps.config, input.environment);
-    const [store, live, binDir] = await Promise.all([
-      deps.store(input.environment),
-      findLivePrimary(deps, input.environment),
-      programsHere(environment),
+    const name = input.store ?? MAIN_STORE;
+    const { kind } = storeConfigOf(environment, name);
+    const [live, binDir] = await Promise.all([findLivePrimary(deps, input.environment), programsHere(environment)]);
+    const read = async (store: string): Promise<WindowResult> => {
+      const opened = await deps.store(input.environment, store);
+      return withScratch(deps.config.stateDir, (scratchDir) =>
+        opened.window({ environment: input.environment, scratchDir, binDir, live: live.primary }),
+      );
+    };
+    const otherNames = storeNamesOf(environment).filter((one) => one !== name);
+    const [window, others] = await Promise.all([
+      read(name),
+      Promise.all(otherNames.map((other) => readOther(other, storeConfigOf(environment, other).kind, read))),
     ]);
-    const window = await withScratch(deps.config.stateDir, (scratchDir) =>
-      store.window({ environment: input.environment, scratchDir, binDir, live: live.primary }),
-    );
-    return { ...window, warnings: [...live.warnings, ...window.warnings] };
+    const several = others.length === 0 ? {} : { store: name, kind, others };
+    return { ...window, ...several, warnings: [...live.warnings, ...window.warnings] };
   };
+}
+
+/** A store that does not answer is named; the one that was asked for is answered all the same. */
+async function readOther(
+  store: string,
+  kind: string,
+  read: (store: string) => Promise<WindowResult>,
+): Promise<OtherWindow> {
+  try {
+    const { earliest, latest } = await read(store);
+    return { store, kind, earliest, latest };
+  } catch (error) {
+    const failure = knownFailure(error);
+    if (failure === null) throw error;
+    return { store, kind, why: failure.message };
+  }
 }
 
 /** Any host of the environment can answer: the first directory of server programs that exists on this one is used. */
