@@ -5,7 +5,11 @@ import { compareTimestamps } from '../../shared/target-time.js';
 import type { ResolvedTarget } from '../lib/backup-store.js';
 import { storeConfigOf, storeNamesOf } from '../lib/environment-config.js';
 import { knownFailure, stepFailure } from '../lib/failure.js';
+import { allWithin } from '../lib/all-within.js';
 import { estimateOf } from './plan-recovery-estimate.js';
+
+/** A store that hangs must not hold up a recovery that another one can serve. */
+const PATIENCE_MS = 10_000;
 
 /** What one store says to a target; `warnings` came up on the way. */
 export type Resolution = { resolved: ResolvedTarget; warnings: string[] };
@@ -16,19 +20,31 @@ type Asked = { choice: StoreChoice; resolution: Resolution | null; error: unknow
 /**
  * Asks the store called `only`, or all of them at once, and takes the best: the one that keeps most before the target (an archive that lags behind may have less),
  * then the fastest, then the first of the config. When none serves, the failure of the first is thrown with those of the others in its text; a store that did not
- * answer is then never taken for one that has nothing.
+ * answer is then never taken for one that has nothing. Once one serves, the others have `patienceMs` left.
  */
 export async function chooseStore(
   environment: EnvironmentConfig,
   only: string | undefined,
   resolve: (store: string) => Promise<Resolution>,
+  patienceMs = PATIENCE_MS,
 ): Promise<ChosenStore> {
   const names = only === undefined ? storeNamesOf(environment) : [only];
-  const asked = await Promise.all(names.map((name) => ask(name, storeConfigOf(environment, name).kind, resolve)));
+  const asked = await allWithin(
+    names.map((name) => ask(name, storeConfigOf(environment, name).kind, resolve)),
+    ({ choice }) => choice.reaches,
+    patienceMs,
+    (index) => silent(names[index] ?? '', environment, patienceMs),
+  );
   const stores = asked.map(({ choice }) => choice);
   const best = asked.reduce<Asked | null>((found, one) => (isBetter(one, found) ? one : found), null);
   if (best === null || best.resolution === null) throw noneServes(asked);
   return { ...best.resolution, store: best.choice.store, stores };
+}
+
+function silent(store: string, environment: EnvironmentConfig, patienceMs: number): Asked {
+  const why = `it did not answer within ${String(patienceMs / 1000)} s after another store had`;
+  const { kind } = storeConfigOf(environment, store);
+  return { choice: { store, kind, reaches: false, code: 'StoreUnavailable', why }, resolution: null, error: null };
 }
 
 async function ask(store: string, kind: string, resolve: (store: string) => Promise<Resolution>): Promise<Asked> {

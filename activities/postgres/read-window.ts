@@ -4,11 +4,15 @@ import path from 'node:path';
 
 import { MAIN_STORE, type EnvironmentConfig } from '../../config/schema.js';
 import type { OtherWindow, WindowResult } from '../../shared/contracts/plan.js';
+import { allWithin } from '../lib/all-within.js';
 import type { ActivityDeps } from '../lib/deps.js';
 import { environmentOf, storeConfigOf, storeNamesOf } from '../lib/environment-config.js';
 import { knownFailure, stepFailure } from '../lib/failure.js';
 import { findLivePrimary } from './plan-recovery-live.js';
 import { withScratch } from './plan-recovery-scratch.js';
+
+/** How long the other stores may take once the one that was asked for has answered. */
+const PATIENCE_MS = 5_000;
 
 /** Bases, holes and the last archived commit. Errors as `BackupStore.window`; a primary that does not answer is a warning. */
 export function createReadWindow(deps: ActivityDeps) {
@@ -24,13 +28,24 @@ export function createReadWindow(deps: ActivityDeps) {
       );
     };
     const otherNames = storeNamesOf(environment).filter((one) => one !== name);
-    const [window, others] = await Promise.all([
-      read(name),
-      Promise.all(otherNames.map((other) => readOther(other, storeConfigOf(environment, other).kind, read))),
-    ]);
-    const several = others.length === 0 ? {} : { store: name, kind, others };
+    const asked = read(name);
+    const others = otherNames.map((other) => readOther(other, storeConfigOf(environment, other).kind, read));
+    const answers = await allWithin<WindowResult | OtherWindow>(
+      [asked, ...others],
+      (answer) => 'bases' in answer,
+      PATIENCE_MS,
+      (index) => silent(environment, otherNames[index - 1] ?? ''),
+    );
+    const window = await asked;
+    const known = answers.filter((answer): answer is OtherWindow => !('bases' in answer));
+    const several = known.length === 0 ? {} : { store: name, kind, others: known };
     return { ...window, ...several, warnings: [...live.warnings, ...window.warnings] };
   };
+}
+
+function silent(environment: EnvironmentConfig, store: string): OtherWindow {
+  const why = `it did not answer within ${String(PATIENCE_MS / 1000)} s`;
+  return { store, kind: storeConfigOf(environment, store).kind, why };
 }
 
 /** A store that does not answer is named; the one that was asked for is answered all the same. */

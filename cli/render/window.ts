@@ -50,10 +50,11 @@ function othersTable({ others = [] }: WindowResult): string {
   if (others.length === 0) return '';
   const rows = others.map((other) =>
     'why' in other
-      ? [other.store, other.kind, `unknown: ${oneLine(other.why)}`, '']
+      ? [other.store, other.kind, 'unknown', '']
       : [other.store, other.kind, other.earliest ?? 'nothing can be recovered', other.latest ?? ''],
   );
-  return renderTable(['OTHER STORE', 'KIND', 'EARLIEST', 'LATEST'], rows);
+  const why = others.flatMap((other) => ('why' in other ? [`store ${other.store}: ${oneLine(other.why)}\n`] : []));
+  return `${renderTable(['OTHER STORE', 'KIND', 'EARLIEST', 'LATEST'], rows)}${why.join('')}`;
 }
 
 function warningLines({ warnings }: WindowResult): string {

@@ -8,7 +8,7 @@ export const PITR = {
     { id: 'check-target', title: 'Check the target and make the plan', changes: false },
     {
       id: 'approve-store',
-      title: 'Approval to go on from another backup store, when one turns out to be broken',
+      title: 'Approval to take another backup store',
       changes: false,
       gate: 'other-store',
     },

@@ -88,6 +88,27 @@ test('a store that cannot serve, or does not answer, is named with the reason', 
   ]);
 });
 
+test('a store that hangs does not hold up a recovery that another one can serve', async () => {
+  const hangs = (store: string): Promise<Resolution> =>
+    store === 'main' ? new Promise(() => undefined) : Promise.resolve(serves());
+  const chosen = await chooseStore(environment(), undefined, hangs, 20);
+  expect(chosen.store).toBe('offsite');
+  expect(chosen.stores[0]).toEqual({
+    store: 'main',
+    kind: 's3',
+    reaches: false,
+    code: 'StoreUnavailable',
+    why: 'it did not answer within 0.02 s after another store had',
+  });
+});
+
+test('while none serves, the slow ones are waited for', async () => {
+  const hole = stepFailure('TargetInHole', 'wal is missing');
+  const slow = (store: string): Promise<Resolution> =>
+    store === 'far' ? new Promise((resolve) => setTimeout(resolve, 60, serves())) : Promise.reject(hole);
+  await expect(chooseStore(environment(), undefined, slow, 1)).resolves.toMatchObject({ store: 'far' });
+});
+
 test('when none serves, the failure is that of the first one and tells of all', async () => {
   const hole = stepFailure('TargetInHole', 'wal is missing');
   const down = stepFailure('StoreUnavailable', 'the bucket does not answer');
