@@ -81,7 +81,9 @@ test('approved: the sandbox of the broken store is discarded, and the run ends w
   ]);
   expect(scenario.inputsOf('planRecovery').map(({ store }) => store)).toEqual([undefined, 'offsite']);
   expect(scenario.inputsOf('restoreBase').map(({ plan }) => plan.store)).toEqual(['main', 'offsite']);
-  expect(await viewOf(handle)).toMatchObject({ status: 'completed', plan: { hash: 'plan-of-offsite' } });
+  const view = await viewOf(handle);
+  expect(view).toMatchObject({ status: 'completed', plan: { hash: 'plan-of-offsite' } });
+  expect(view.plan?.summary).toContain('store main (s3) cannot serve: chunk 7 of base base-1 does not verify');
   expect(scenario.entries('plan').map(({ hash }) => hash)).toEqual(['plan-of-main', 'plan-of-offsite']);
   await saveHistory(handle, 'pitr.other-store');
 });

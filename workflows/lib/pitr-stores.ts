@@ -35,23 +35,28 @@ type Work = {
   planFrom: (store: string) => Promise<RecoveryPlan>;
 };
 
-/** `plan` is the one that the recovery begins with. A store is offered once. */
+/** `plan` is the one that the recovery begins with. A store that people declined is not offered again. */
 export function otherStores(run: Run<PitrStep>, plan: RecoveryPlan, work: Work): Stores {
-  const tried = new Set(plan.store === undefined ? [] : [plan.store]);
+  const declined = new Set<string>();
   const stores: Stores = {
     plan,
     leave: async (facts) => {
       const broken = stores.plan.store;
       if (broken === undefined || !BROKEN.includes(facts.code)) return false;
-      for (let next = nextOf(stores.plan, tried); next !== null; next = nextOf(stores.plan, tried)) {
+      let known = without(stores.plan.stores ?? [], broken, facts);
+      for (let next = fastest(known, declined); next !== null; next = fastest(known, declined)) {
         const { store } = next;
-        tried.add(store);
         const changed = await run.step('approve-store', () => change(run, work, { broken, facts, store }));
-        if (changed === 'rejected') return false;
-        if (changed === 'cannot') continue;
-        stores.plan = { ...changed, stores: stores.plan.stores ?? [] };
-        run.setPlan(recoveryPlanView(stores.plan), stores.plan);
-        return true;
+        if (changed === 'rejected') {
+          declined.add(store);
+          return false;
+        }
+        if (!('code' in changed)) {
+          stores.plan = { ...changed, stores: known };
+          run.setPlan(recoveryPlanView(stores.plan), stores.plan);
+          return true;
+        }
+        known = without(known, store, changed);
       }
       return false;
     },
@@ -60,28 +65,34 @@ export function otherStores(run: Run<PitrStep>, plan: RecoveryPlan, work: Work):
 }
 
 /** True when another store could serve should the chosen one turn out to be broken. */
-export function hasOtherStore(plan: RecoveryPlan): boolean {
-  return nextOf(plan, new Set(plan.store === undefined ? [] : [plan.store])) !== null;
+export function hasOtherStore({ store, stores = [] }: RecoveryPlan): boolean {
+  return fastest(stores, new Set(store === undefined ? [] : [store])) !== null;
 }
 
-/** The fastest of those that are left. */
-function nextOf(plan: RecoveryPlan, tried: ReadonlySet<string>): Serving | null {
-  const left = (plan.stores ?? []).filter((one): one is Serving => one.reaches && !tried.has(one.store));
+/** The same stores, of which one has shown that it cannot serve. */
+function without(stores: readonly StoreChoice[], store: string, { code, message }: FailureFacts): StoreChoice[] {
+  return stores.map((one) =>
+    one.store === store ? { store, kind: one.kind, reaches: false, code, why: message } : one,
+  );
+}
+
+function fastest(stores: readonly StoreChoice[], except: ReadonlySet<string>): Serving | null {
+  const left = stores.filter((one): one is Serving => one.reaches && !except.has(one.store));
   return left.reduce<Serving | null>((best, one) => (best === null || one.seconds < best.seconds ? one : best), null);
 }
 
 type Change = { broken: string; facts: FailureFacts; store: string };
 
-/** `rejected`: people said no, and the run waits at the step that failed, as without another store. `cannot`: it does not serve any more. */
+/** `rejected`: people said no, and the run waits at the step that failed, as without another store. A failure: that store cannot serve any more. */
 async function change(
   run: Run<PitrStep>,
   work: Work,
   { broken, facts, store }: Change,
-): Promise<RecoveryPlan | 'rejected' | 'cannot'> {
+): Promise<RecoveryPlan | FailureFacts | 'rejected'> {
   const plan = await work.planFrom(store).catch((error: unknown) => readFailure(error));
   if ('code' in plan) {
     run.note(`store ${store} cannot serve either`, { code: plan.code, message: plan.message });
-    return 'cannot';
+    return plan;
   }
   const evidence: EvidenceCheck[] = [
     {
