@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { bytesOf } from './chunk-buffers.js';
 import { openFile, problemOfData, writeFully } from './chunk-files.js';
 import type { WalReply, WalRequest } from './chunk-messages.js';
-import { decompress } from './codec.js';
+import { decompress, type Compression } from './codec.js';
 import type { SyncCodec } from './codec-sync.js';
 import { problemOfFirstPage } from './wal-page.js';
 
@@ -34,7 +34,7 @@ async function writeContent(
 ): Promise<{ bad: string | null; rawBytes: number }> {
   const { expected, compression, limitBytes } = request;
   const stored = bytesOf(request.lease);
-  if (expected === null || compression === 'zst') {
+  if (expected === null || !isSync(compression)) {
     const raw = await decompress(stored, compression, limitBytes);
     const bad = expected === null ? null : problemOfWhole(raw, expected);
     writeFully(fd, raw, 0);
@@ -46,6 +46,11 @@ async function writeContent(
     writeFully(fd, raw, offset);
   });
   return { bad, rawBytes: expected.segmentBytes };
+}
+
+/** What the codec of this thread knows; the others come out as a whole. */
+function isSync(compression: Compression): compression is 'none' | 'gz' | 'lz4' {
+  return compression === 'none' || compression === 'gz' || compression === 'lz4';
 }
 
 function problemOfWhole(raw: Buffer, expected: NonNullable<WalRequest['expected']>): string | null {

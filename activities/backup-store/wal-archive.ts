@@ -1,4 +1,4 @@
-/** The archived WAL as it lies in the bucket: `wal/<name>[.gz|.zst|.lz4]`, whatever program put it there. */
+/** The archived WAL as it lies in the bucket: `wal/<name>[.gz|.zst|.lz4|.bz2|.xz|.snappy]`, whatever program put it there. */
 import { stepFailure } from '../lib/failure.js';
 import { decompress, type Compression } from './codec.js';
 import type { ObjectStore } from './s3-objects.js';
@@ -15,10 +15,11 @@ export type WalFile = {
   archivedAt: string;
 };
 
-const NAME = /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:\.(gz|zst|lz4))?$/;
+const NAME =
+  /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:\.(gz|zst|lz4|bz2|xz|snappy))?$/;
 
 /** When a file is there in several compressions: what needs no decoder first. */
-const PREFERENCE: readonly Compression[] = ['none', 'lz4', 'gz', 'zst'];
+const PREFERENCE: readonly Compression[] = ['none', 'lz4', 'gz', 'zst', 'snappy', 'xz', 'bz2'];
 
 /** Largest `--wal-segsize` that initdb allows. */
 const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;

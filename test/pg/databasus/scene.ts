@@ -53,7 +53,7 @@ export async function makeScene(s3: TestS3, expected: ExpectedDatabase, options:
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    external: ['lz4-napi', 'pg-native'],
+    external: ['lz4-napi', 'snappy', 'pg-native'],
     logLevel: 'error',
   });
   process.env['PGR_TEST_S3_KEY'] = s3.accessKeyId;
