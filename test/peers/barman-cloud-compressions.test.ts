@@ -5,7 +5,7 @@
 import { buildPrograms, type Programs } from '../pg/backup-store/programs.js';
 import { barmanCloud } from '../support/barman-cloud.js';
 import { serverTime } from '../support/archive.js';
-import { makeBarmanScene, type BarmanScene } from '../support/barman-scene.js';
+import { makeBarmanScene, type StoreScene } from '../support/barman-scene.js';
 import { destroyAllClusters, startCluster, type Cluster } from '../support/cluster.js';
 import { waitFor } from '../support/flip-scene.js';
 import { destroyAllS3, startS3, type TestS3 } from '../support/s3.js';
@@ -19,7 +19,7 @@ const WAL = ['xz', 'zstd', 'bzip2', 'snappy', 'lz4', 'gzip'] as const;
 let s3: TestS3;
 let programs: Programs;
 let source: Cluster;
-let scene: BarmanScene;
+let scene: StoreScene;
 const bases: { kind: (typeof BASES)[number]; id: string; rows: number; time: string }[] = [];
 
 beforeAll(async () => {
