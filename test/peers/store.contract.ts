@@ -23,7 +23,7 @@ import { makeStoreScene, type StoreScene } from '../support/barman-scene.js';
 import { destroyAllClusters, serverDirectory, startCluster, type Cluster } from '../support/cluster.js';
 
 /** Puts back what was harmed. */
-export type Mend = () => Promise<void>;
+type Mend = () => Promise<void>;
 
 export type StoreAdapter = {
   /** Server programs of the major under test; those of the newest when left out. */
