@@ -69,7 +69,7 @@ test('an early decision is refused and recorded, although nothing was shown yet'
 
 test.each<[string, Partial<GatePolicy>, Record<string, unknown>, string]>([
   ['a wrong code', {}, { code: '000000' }, 'wrong code'],
-  ['an unknown gate', {}, { gate: 'wipe' }, 'unknown gate: this runbook has promote'],
+  ['an unknown gate', {}, { gate: 'wipe' }, 'unknown gate: this runbook has other-store, promote'],
   [
     'a foreign person',
     { from: ['Ana', 'Cleo'] },

@@ -8,8 +8,7 @@ export function passOver<Id extends string>(run: Run<Id>, id: Id, why: string): 
   run.publish();
 }
 
-/** A step that cannot come up in this environment: shown as skipped with whatever is shown next, and no line in the record. */
+/** A step that cannot come up in this environment: nobody is shown it, and it is not in the record. */
 export function leaveOut<Id extends string>(run: Run<Id>, id: Id): void {
-  const step = run.view.steps.find((one) => one.id === id);
-  if (step !== undefined) step.status = 'skipped';
+  run.view.steps = run.view.steps.filter((one) => one.id !== id);
 }
