@@ -15,6 +15,8 @@ import {
   type UndoRebuildPlan,
 } from '../shared/run-state-change.js';
 import { promotionPlanView, recoveryPlanView, undoPlanView } from '../shared/run-state-plan.js';
+import { dumpPlanView } from '../shared/run-state-dump.js';
+import type { DumpPlan } from '../shared/contracts/dump.js';
 import type { FlipPlan } from '../shared/contracts/flip.js';
 import type { RebuildPlan } from '../shared/contracts/rebuild.js';
 
@@ -59,6 +61,7 @@ export function viewFromRecord(entries: readonly RecordEntry[]): RunView | null 
     sandbox: sandboxOf(recovery),
     measured: measuredOf(result?.result),
     failure: failureOf(entries, result),
+    ...nextOf(result?.result),
     child: recovery?.promotion?.run ?? null,
   };
 }
@@ -112,6 +115,8 @@ function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | 
   switch (runbook) {
     case 'pitr':
       return recoveryPlanView(plan as RecoveryPlan);
+    case 'restore-dump':
+      return dumpPlanView(plan as DumpPlan);
     case 'promote':
       return promotionPlanView(plan as PromotionPlan, (input as PromoteInput).recovery);
     case 'undo':
@@ -141,6 +146,13 @@ function sandboxOf(recovery: RecoveryResult | null): RunView['sandbox'] {
   const { port, url, expiresAt } = recovery.sandbox;
   const state = recovery.outcome === 'kept' ? 'unknown' : recovery.outcome;
   return { host, port, url, state, expiresAt };
+}
+
+/** Commands that a run left for a person. */
+function nextOf(result: unknown): Pick<RunView, 'next'> {
+  if (typeof result !== 'object' || result === null || !('commands' in result)) return {};
+  const { commands } = result;
+  return Array.isArray(commands) ? { next: commands.map(String) } : {};
 }
 
 /** The measured times that a result carries. */

@@ -3,6 +3,7 @@ import { PITR } from './runbooks/pitr.js';
 import { PROMOTE } from './runbooks/promote.js';
 import { PRUNE_SNAPSHOTS } from './runbooks/prune-snapshots.js';
 import { REBUILD_STANDBY } from './runbooks/rebuild-standby.js';
+import { RESTORE_DUMP } from './runbooks/restore-dump.js';
 import { UNDO_REBUILD } from './runbooks/undo-rebuild.js';
 import { UNDO } from './runbooks/undo.js';
 import type { Runbook } from './runbook.js';
@@ -11,6 +12,7 @@ import type { Runbook } from './runbook.js';
 export const ALL_RUNBOOKS: readonly Runbook[] = [
   PITR,
   PROMOTE,
+  RESTORE_DUMP,
   UNDO,
   FLIP_DB,
   REBUILD_STANDBY,

@@ -11,6 +11,7 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { namesIn, syncDirectory } from '../data-directory.js';
 import { fetchJobId } from './fetch-job.js';
+import { endDumpJobs } from './dump-jobs.js';
 import { refuseNearData } from './guard.js';
 import { changeMarker, isOurs, notOurs, readMarker, refuseUnlessThrowaway } from './marker.js';
 import { placeOf, type SandboxPlace } from './place.js';
@@ -37,6 +38,7 @@ export function createDiscardSandbox(deps: Pick<ActivityDeps, 'config' | 'jobs' 
       await deps.jobs.end(jobIdFor(ref.runId, step));
     }
     await deps.jobs.end(fetchJobId(place));
+    await endDumpJobs(deps.jobs, place);
     await stop();
     await removeSocketDir(socketDir);
     const freedBytes = await bytesIn(place.dir);
