@@ -146,7 +146,7 @@ export function chooseLocale(
 }
 
 /** One line for people. */
-export function describeLocale({ encoding, provider, collate, ctype, locale }: ClusterLocale): string {
+function describeLocale({ encoding, provider, collate, ctype, locale }: ClusterLocale): string {
   const names = locale === null ? (collate === ctype ? collate : `${collate}/${ctype}`) : `${locale} (${collate})`;
   return `${encoding}, ${provider} ${names}`;
 }
