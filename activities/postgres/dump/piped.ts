@@ -1,5 +1,5 @@
 /** Output of a program as it comes. The exit code is read at the end: a stream that broke off is never taken for a whole one. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 
 import { minimalEnvironment } from '../../lib/exec.js';
 import { stepFailure } from '../../lib/failure.js';
@@ -13,13 +13,15 @@ export type Piped = {
   env?: Record<string, string>;
   /** The failure of a program that did not end well, from what it wrote. */
   failed: (stderr: string) => Error;
+  /** A program that writes nothing for this long is ended: pg_restore reads a damaged archive round and round. */
+  stallMs?: number;
 };
 
 /**
  * Yields standard output. Throws `failed` when the program ends with anything but 0, CommandFailed when it cannot be started. A caller that
  * leaves the loop early ends the program.
  */
-export async function* outputOf({ program, args, env, failed }: Piped): AsyncGenerator<Buffer> {
+export async function* outputOf({ program, args, env, failed, stallMs }: Piped): AsyncGenerator<Buffer> {
   const child = spawn(program, args, {
     cwd: '/',
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -33,14 +35,40 @@ export async function* outputOf({ program, args, env, failed }: Piped): AsyncGen
     child.once('error', resolve);
     child.once('close', resolve);
   });
+  const watch = watchForStall(child, stallMs);
   try {
-    for await (const piece of child.stdout) yield piece as Buffer;
+    for await (const piece of child.stdout) {
+      watch.moved();
+      yield piece as Buffer;
+    }
     const end = await ended;
+    if (watch.stalled()) throw failed(`it wrote nothing for ${String((stallMs ?? 0) / 1_000)} s`);
     if (end instanceof Error) throw cannotStart(program, end);
     if (end !== 0) throw failed(stderr);
   } finally {
+    watch.end();
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
   }
+}
+
+type Watch = { moved(): void; stalled(): boolean; end(): void };
+
+function watchForStall(child: ChildProcess, stallMs: number | undefined): Watch {
+  let stalled = false;
+  const timer =
+    stallMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          stalled = true;
+          child.kill('SIGKILL');
+        }, stallMs);
+  return {
+    moved: () => timer?.refresh(),
+    stalled: () => stalled,
+    end: () => {
+      clearTimeout(timer);
+    },
+  };
 }
 
 function cannotStart(program: string, cause: Error & { code?: string }): Error {

@@ -12,7 +12,11 @@ import { parseArchiveList, type ArchiveHeader } from './archive-list.js';
 import { archiveAsSqlArgs, decompressCommand, listArgs } from './commands.js';
 import { fileKindOf, HEAD_BYTES, type FileKind } from './formats.js';
 import { outputOf } from './piped.js';
+import { tarProblem } from './whole-tar.js';
 import { createSqlScanner, type ScanFacts } from './sql-scan.js';
+
+/** Between two pieces of output of pg_restore lies at most a slow disk. */
+const STALL_MS = 300_000;
 
 export type DumpFile = {
   path: string;
@@ -34,6 +38,7 @@ export async function identifyDump(file: string): Promise<DumpFile> {
   if (facts.isDirectory()) return identifyDirectory(file);
   const kind = await kindOf(file);
   const base = { path: file, bytes: facts.size, modifiedAt: facts.mtime.toISOString() };
+  if (kind.kind === 'archive' && kind.format === 'tar') await requireWholeTar(file);
   if (kind.kind === 'archive') return { ...base, format: kind.format, compression: 'none' };
   if (kind.kind === 'sql') return { ...base, format: 'plain', compression: 'none' };
   if (kind.kind === 'other') throw notADump(file, kind.what);
@@ -43,6 +48,11 @@ export async function identifyDump(file: string): Promise<DumpFile> {
   throw stepFailure('BadUsage', `${file} is an archive of pg_dump that was compressed again (${kind.compression})`, {
     hint: `unpack it and name the result: ${kind.compression === 'gzip' ? 'gzip -dk' : `${kind.compression} -dk`} ${file}`,
   });
+}
+
+async function requireWholeTar(file: string): Promise<void> {
+  const problem = await tarProblem(file);
+  if (problem !== null) throw damaged(file, problem);
 }
 
 async function identifyDirectory(dir: string): Promise<DumpFile> {
@@ -148,5 +158,6 @@ function sourceOf(
     program: path.join(binDir, 'pg_restore'),
     args: archiveAsSqlArgs(file.path, ownership, schemaOnly),
     failed: (stderr) => archiveFailure(file.path, stderr),
+    stallMs: STALL_MS,
   });
 }

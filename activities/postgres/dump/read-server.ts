@@ -81,11 +81,11 @@ export async function readSourceServer(binDir: string, url: string, password: st
 
 /** What psql or pg_dump said of a connection that did not come to be. */
 export function sourceFailure(stderr: string, password: string | null): Error {
-  const said =
-    maskSecrets(stderr, password === null ? {} : { PASSWORD: password })
-      .trim()
-      .split('\n')
-      .at(-1) ?? '';
+  const lines = maskSecrets(stderr, password === null ? {} : { PASSWORD: password })
+    .trim()
+    .split('\n');
+  // Hints follow the line that says what it is.
+  const said = lines.find((line) => /error:|FATAL/.test(line)) ?? lines[0] ?? '';
   if (/password authentication failed|no password supplied|no pg_hba\.conf entry|role ".*" does not exist/.test(said)) {
     return stepFailure('CredentialsRefused', `the source refuses the login: ${said}`, {
       hint: 'check user and password of the source (--password names a secret reference); nothing was made',

@@ -4,15 +4,13 @@ import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { createJobRunner } from '../../../activities/jobs/job-runner.js';
 import type { ActivityDeps } from '../../../activities/lib/deps.js';
 import { runProgram, runProgramOrFail } from '../../../activities/lib/exec.js';
 import { createDiscardSandbox } from '../../../activities/postgres/sandbox/index.js';
-import { serverControl } from '../../../activities/postgres/server.js';
-import { createRuntimes } from '../../../activities/runtime/create-runtimes.js';
 import { configSchema, type Config } from '../../../config/schema.js';
 import type { PlanDumpInput } from '../../../shared/contracts/dump.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
+import { makeDeps } from './deps.js';
 import { serverOwner, startCluster, type Cluster } from '../../support/cluster.js';
 
 export type Scene = {
@@ -199,27 +197,6 @@ function makeConfig(dir: string, primary: Cluster): Config {
       },
     },
   });
-}
-
-/** The dependencies of the activities; also used by the process that runs one activity and is killed. */
-export function makeDeps(dir: string, config: Config): ActivityDeps {
-  const log = { info: () => undefined, warn: () => undefined };
-  const unused = (): never => {
-    throw new Error('not used by dumps');
-  };
-  return {
-    config,
-    resolveSecret: (reference) => Promise.resolve(process.env[reference.replace('env:', '')] ?? ''),
-    jobs: createJobRunner({ stateDir: path.join(dir, 'state'), log }),
-    store: unused,
-    program: { node: process.execPath, distDir: dir, configPath: path.join(dir, 'recovery.yaml') },
-    runtime: createRuntimes(config, serverControl),
-    routing: unused,
-    poolers: unused,
-    pauseGuard: unused,
-    snapshot: unused,
-    log,
-  };
 }
 
 /** The job's program as the build makes it. */
