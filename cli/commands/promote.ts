@@ -64,19 +64,11 @@ async function promote(context: CliContext, env: string, flags: PromoteFlags): P
   ]);
 }
 
-function refuseOthers(env: string, run: string, recovery: RecoveryResult): void {
-  const { ref, outcome, promotion } = recovery;
+function refuseOthers(env: string, run: string, { ref, outcome, promotion }: RecoveryResult): void {
   if (ref.environment !== env) {
     throw new PgrFailure('IdentityMismatch', `${run} restored environment ${ref.environment}, not ${env}`, {
       hint: 'nothing was touched; name the environment of the run',
       next: [`pgr promote ${shellWord(ref.environment)} --from ${shellWord(run)}`],
-    });
-  }
-  // A dump has no place in the history of production: nothing of the promotion of a recovery holds for it.
-  if (!('boundary' in recovery.plan)) {
-    throw new PgrFailure('PreconditionFailed', `${run} restored a dump: a cluster of its own cannot be promoted`, {
-      hint: 'hand it over instead: the commands that put it into production are told then',
-      next: [`pgr restore-dump ${shellWord(env)} --from FILE --hand-over`],
     });
   }
   if (outcome !== 'kept') {

@@ -107,7 +107,7 @@ function requestOf(
 
 /** What is refused here never gets into a history: a password above all. */
 function sourceOf({ from, password }: RestoreDumpFlags): DumpSource {
-  if (!/^[a-z]+:\/\//i.test(from)) {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(from)) {
     if (password === undefined) return { kind: 'file', path: absolute(from, '--from') };
     throw new PgrFailure('BadUsage', '--password belongs to a server, not to a file', { hint: 'leave it out' });
   }

@@ -81,6 +81,8 @@ export type DumpPlan = {
     walSegmentBytes: number;
     preloadLibraries: string[];
   };
+  /** Size of the restored database, as far as it can be told before. */
+  estimateBytes: number;
   /** Everything committed after `since` is not in the dump. `until` is null when nobody can say how long production went on. */
   lost: { since: string; until: string | null; untilFrom: string; seconds: number | null };
   /** The cluster that it would replace; null when nothing says. */

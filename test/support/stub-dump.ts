@@ -44,6 +44,7 @@ export function dumpPlan(input: Omit<PlanDumpInput, 'requestedAt'>, more: Partia
       walSegmentBytes: 16_777_216,
       preloadLibraries: [],
     },
+    estimateBytes: 5_000_000,
     lost: {
       since: '2026-11-21T02:00:00Z',
       until: '2026-11-21T03:42:29Z',

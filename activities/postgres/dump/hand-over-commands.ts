@@ -18,14 +18,17 @@ export function handOverCommands(
       ? '# stop whatever writes to production'
       : `# stop the applications: ${environment.apps.map((app) => app.name).join(', ')}`,
     stopCommand(node),
+    ...(node.snapshot.kind === 'directory'
+      ? []
+      : [
+          `# ${node.dataDir} is a place of ${node.snapshot.kind}: take a snapshot and copy (cp -a) instead of the two mv`,
+        ]),
     `[ ! -e ${quoted(node.dataDir)} ] || mv ${quoted(node.dataDir)} ${quoted(old)}`,
     `mv ${quoted(dataDir)} ${quoted(node.dataDir)}`,
-    ...(node.configFile === undefined
-      ? [
-          `for f in postgresql.conf pg_hba.conf pg_ident.conf; do [ ! -f ${quoted(old)}/$f ] || cp -p ${quoted(old)}/$f ${quoted(node.dataDir)}/; done`,
-        ]
-      : []),
-    `# its WAL must not get into the archive of the old cluster: give backups of ${name} another prefix (or server, stanza) in recovery.yaml, and restart the workers`,
+    startCommand(node),
+    `# it does not archive yet: WAL of two clusters in one archive makes both useless. Give the backups of ${name} another prefix (server, stanza) in recovery.yaml, restart the workers, then:`,
+    `psql -h ${node.address} -p ${String(node.port)} -U ${environment.postgres.user} -d postgres -c 'alter system reset archive_mode'`,
+    stopCommand(node),
     startCommand(node),
     `pgr take-base ${name}`,
     ...others.map(
@@ -38,23 +41,28 @@ export function handOverCommands(
 function stopCommand({ runtime, binDir, dataDir }: NodeConfig): string {
   switch (runtime.kind) {
     case 'systemd':
-      return `systemctl stop ${runtime.unit}`;
+      return `${runtime.sudo ? 'sudo ' : ''}systemctl stop ${runtime.unit}`;
     case 'docker':
       return `docker stop ${runtime.container}`;
     case 'process':
     default:
-      return `${path.join(binDir, 'pg_ctl')} -D ${quoted(dataDir)} stop -m fast`;
+      return `${asUser(runtime)}${path.join(binDir, 'pg_ctl')} -D ${quoted(dataDir)} stop -m fast`;
   }
 }
 
 function startCommand({ runtime, binDir, dataDir }: NodeConfig): string {
   switch (runtime.kind) {
     case 'systemd':
-      return `systemctl start ${runtime.unit}`;
+      return `${runtime.sudo ? 'sudo ' : ''}systemctl start ${runtime.unit}`;
     case 'docker':
       return `docker start ${runtime.container}`;
     case 'process':
     default:
-      return `${path.join(binDir, 'pg_ctl')} -D ${quoted(dataDir)} start -l ${quoted(runtime.logFile ?? `${dataDir}.log`)}`;
+      return `${asUser(runtime)}${path.join(binDir, 'pg_ctl')} -D ${quoted(dataDir)} start -l ${quoted(runtime.logFile ?? `${dataDir}.log`)}`;
   }
+}
+
+/** PostgreSQL refuses to be run by root. */
+function asUser({ runAs }: Extract<NodeConfig['runtime'], { kind: 'process' }>): string {
+  return runAs === undefined ? '' : `runuser -u ${runAs} -- `;
 }

@@ -3,14 +3,17 @@
  * nobody drops it. Production is not touched; the commands that put it there are told.
  * On a retry: each part is found done or is done again.
  */
+import path from 'node:path';
+
 import type { DumpStepInput, HandOverResult } from '../../../shared/contracts/dump.js';
 import type { ActivityDeps } from '../../lib/deps.js';
-import { serverNodeFor } from '../../lib/environment-config.js';
+import { nodeOnHost, serverNodeFor } from '../../lib/environment-config.js';
 import { readBootId } from '../../lib/boot-id.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { requireControlData } from '../control-data.js';
-import { ownerOf } from '../data-directory.js';
+import { directoryState, ownerOf, readTextIfThere, replaceFile } from '../data-directory.js';
+import { copySettings, stripRecoverySettings } from '../promotion/production-settings.js';
 import { flush } from '../promotion/stage-sandbox.js';
 import {
   changeMarker,
@@ -21,6 +24,7 @@ import {
   type SandboxMarker,
 } from '../sandbox/marker.js';
 import { placeOf, type SandboxPlace } from '../sandbox/place.js';
+import { withSettings } from '../settings-files.js';
 import { sandboxServers } from '../sandbox/sandbox-server.js';
 import { removeSocketDir } from '../sandbox/socket-dir.js';
 import { handOverCommands } from './hand-over-commands.js';
@@ -73,10 +77,25 @@ async function close(
     );
   }
   await requireUntouched(input, place, control.nextXid);
+  await takeSettings(place, input.ref.host);
   await flush(place.binDir, dataDir, await ownerOf(dataDir));
   faultPoint(FAULT_FLUSHED);
   await writeMarker(place, { ...marker, state: 'handed-over' });
   await removeSocketDir(socketDir);
+}
+
+/**
+ * Production's configuration as it is now, where it lies on this host, without what makes a server follow or recover; and no archiving, until a person
+ * has given the new cluster an archive of its own: its WAL among that of the old cluster would make both useless.
+ */
+async function takeSettings({ environment, dataDir }: SandboxPlace, host: string): Promise<void> {
+  const owner = await ownerOf(dataDir);
+  const from = nodeOnHost(environment, host)?.dataDir;
+  if (from !== undefined && (await directoryState(from)) === 'cluster') await copySettings(from, dataDir, owner);
+  await stripRecoverySettings(dataDir, owner);
+  const auto = path.join(dataDir, 'postgresql.auto.conf');
+  const text = (await readTextIfThere(auto)) ?? '';
+  await replaceFile(auto, withSettings(text, { archive_mode: 'off' }), owner);
 }
 
 /** By pg_control, so also of a server that somebody else stopped. */

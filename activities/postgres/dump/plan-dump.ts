@@ -52,6 +52,7 @@ export function createPlanDump(deps: ActivityDeps) {
       notValidConstraints,
       tableRows,
       cluster: { postgresMajor, locale, localeFrom: from, ...clusterOf(live, old) },
+      estimateBytes: estimateOf(source, live),
       lost: lostOf(source, live, old),
       replaces: replacedBy(live, old),
       space: await readSpace(sandboxRootOf(environment, input.host), neededBytes(source, input, live)),
@@ -147,9 +148,14 @@ function lostOf({ dump }: Source, live: LiveCluster | null, old: ControlData | n
   );
 }
 
+/** Production's own size says most; it may have been emptied by what made the restore necessary. */
+function estimateOf(source: Source, live: LiveCluster | null): number {
+  return Math.max(source.databaseBytes, live?.databaseBytes ?? 0);
+}
+
 /** The database, and the directory in which a server is dumped meanwhile. */
 function neededBytes(source: Source, { source: { kind } }: PlanDumpInput, live: LiveCluster | null): number {
-  const database = Math.max(source.databaseBytes, live?.databaseBytes ?? 0);
+  const database = estimateOf(source, live);
   return Math.ceil(database * (kind === 'server' ? 2 : 1.2)) + 512 * MIB;
 }
 

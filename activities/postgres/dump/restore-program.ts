@@ -222,7 +222,9 @@ function watchSize(spec: RestoreSpec, reporter: Reporter): NodeJS.Timeout {
       return Number(rows[0]?.bytes ?? 0);
     }).catch(() => null);
     busy = false;
-    if (bytes !== null) reporter.progress({ done: bytes, total: null, unit: 'bytes', note: 'size of the new cluster' });
+    if (bytes === null) return;
+    const total = bytes < spec.plan.estimateBytes ? spec.plan.estimateBytes : null;
+    reporter.progress({ done: bytes, total, unit: 'bytes', note: 'size of the new cluster, the total is an estimate' });
   };
   return setInterval(() => void look(), LOOK_EVERY_MS);
 }

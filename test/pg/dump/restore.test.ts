@@ -2,6 +2,9 @@
  * Scenario: production is lost, a dump is left. Real dumps of each format from a real server go into a new cluster.
  * Verified for each: 1 the plan says what it is, what it holds, what is lost; 2 every row is there; 3 the evidence; 4 a second call does nothing.
  */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+
 import {
   createHandOverSandbox,
   createPlanDump,
@@ -124,6 +127,9 @@ test('handed over, it is stopped, flushed, and dropped by nobody; one that was w
   expect(handed.commands.join('\n')).toContain(`mv ${handed.dataDir} ${scene.primary.dataDir}`);
   expect(await createHandOverSandbox(deps)({ ref, plan })).toEqual({ ...handed, outcome: 'already-handed-over' });
   await expect(createRestoreDump(deps)({ ref, plan })).rejects.toMatchObject({ type: 'PreconditionFailed' });
+  const configured = await readFile(path.join(handed.dataDir, 'postgresql.conf'), 'utf8');
+  expect(configured).toBe(await readFile(path.join(scene.primary.dataDir, 'postgresql.conf'), 'utf8'));
+  expect(await readFile(path.join(handed.dataDir, 'postgresql.auto.conf'), 'utf8')).toContain("archive_mode = 'off'");
 
   const second = await restore('written', scene.planInput(scene.dumps['custom'] ?? ''));
   const place = placeOf(scene.config, second.ref);

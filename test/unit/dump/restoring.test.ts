@@ -159,15 +159,24 @@ test('the plan says what is lost, and what nobody can say', () => {
 test('the commands that put it into production come in order, and the archive before the start', () => {
   const node = {
     ...{ name: 'dallas', host: 'dallas', dataDir: '/srv/pg data', binDir: '/usr/lib/postgresql/18/bin' },
-    runtime: { kind: 'systemd', unit: 'postgresql@18-main.service', sudo: false },
+    ...{
+      runtime: { kind: 'systemd', unit: 'postgresql@18-main.service', sudo: false },
+      address: '10.0.0.1',
+      port: 5432,
+    },
+    snapshot: { kind: 'directory' },
   } as NodeConfig;
-  const environment = { apps: [], nodes: [node, { ...node, name: 'chicago' }] } as unknown as EnvironmentConfig;
+  const environment = {
+    apps: [],
+    postgres: { user: 'postgres' },
+    nodes: [node, { ...node, name: 'chicago' }],
+  } as unknown as EnvironmentConfig;
   const commands = handOverCommands('shop', environment, node, '/srv/sandboxes/x/data');
   const at = (text: string): number => commands.findIndex((command) => command.includes(text));
   expect(at('systemctl stop')).toBeLessThan(at('.before-dump'));
   expect(commands).toContain("mv /srv/sandboxes/x/data '/srv/pg data'");
-  expect(at('another prefix')).toBeLessThan(at('systemctl start'));
-  expect(at('systemctl start')).toBeLessThan(at('pgr take-base shop'));
+  expect(at('another prefix')).toBeLessThan(at('reset archive_mode'));
+  expect(at('reset archive_mode')).toBeLessThan(at('pgr take-base shop'));
   expect(at('standby chicago')).toBe(commands.length - 1);
   expect(keptCommands(plan, 'postgresql://h/d?x=1').join('\n')).toContain("psql 'postgresql://h/d?x=1'");
 });
