@@ -12,10 +12,10 @@ import type { Runbook } from './runbook.js';
 export const ALL_RUNBOOKS: readonly Runbook[] = [
   PITR,
   PROMOTE,
-  RESTORE_DUMP,
   UNDO,
   FLIP_DB,
   REBUILD_STANDBY,
   UNDO_REBUILD,
   PRUNE_SNAPSHOTS,
+  RESTORE_DUMP,
 ];
