@@ -22,20 +22,27 @@ export type LiveCluster = {
   lastCommitAt: string | null;
 };
 
-/** The first node that answers as a primary, null when none does. */
+export type LiveAnswer = { live: LiveCluster | null; warnings: string[] };
+
+/**
+ * The first node that answers as a primary, null when none does. Of a node that does not answer nothing is known, and that is said: production may
+ * still be there.
+ */
 export async function readLiveCluster(
   deps: Pick<ActivityDeps, 'config' | 'resolveSecret'>,
   environmentName: string,
-): Promise<LiveCluster | null> {
+): Promise<LiveAnswer> {
   const { nodes } = environmentOf(deps.config, environmentName);
+  const warnings: string[] = [];
   const answers = await Promise.all(
-    nodes.map((node) =>
-      connectNode(deps, environmentName, node.name, QUICK, (client) => readCluster(client, node.name)).catch(
-        () => null,
-      ),
+    nodes.map(({ name }) =>
+      connectNode(deps, environmentName, name, QUICK, (client) => readCluster(client, name)).catch((error: unknown) => {
+        warnings.push(`${name} does not answer: ${error instanceof Error ? error.message : String(error)}`);
+        return null;
+      }),
     ),
   );
-  return answers.find((answer) => answer !== null) ?? null;
+  return { live: answers.find((answer) => answer !== null) ?? null, warnings: warnings.sort() };
 }
 
 type Row = {

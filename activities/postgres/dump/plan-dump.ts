@@ -27,8 +27,8 @@ export function createPlanDump(deps: ActivityDeps) {
   return async function planDump(input: PlanDumpInput): Promise<DumpPlan> {
     const environment = environmentOf(deps.config, input.environment);
     const { binDir, dataDir } = serverNodeFor(environment, input.host);
-    const live = await readLiveCluster(deps, input.environment);
-    const old = await readControlData(binDir, dataDir).catch(() => null);
+    const { live, warnings } = await readLiveCluster(deps, input.environment);
+    const old = await readOld(binDir, dataDir, warnings);
     const postgresMajor = await requireMajor(binDir, live, old);
     const ownership = ownershipOf(input);
     const globals = input.globals === null ? [] : (await readGlobals(input.globals)).roles;
@@ -56,9 +56,19 @@ export function createPlanDump(deps: ActivityDeps) {
       lost: lostOf(source, live, old),
       replaces: replacedBy(live, old),
       space: await readSpace(sandboxRootOf(environment, input.host), neededBytes(source, input, live)),
-      warnings: [...source.warnings, ...warning, ...planWarnings(input, source, postgresMajor)],
+      warnings: [...source.warnings, ...warning, ...warnings, ...planWarnings(input, source, postgresMajor)],
     });
   };
+}
+
+/** The old data directory, null when there is none; one that cannot be read is said, and is not "none". */
+async function readOld(binDir: string, dataDir: string, warnings: string[]): Promise<ControlData | null> {
+  try {
+    return await readControlData(binDir, dataDir);
+  } catch (error) {
+    warnings.push(`the data in ${dataDir} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
 }
 
 /** What a decision rests on: not the space that happens to be free, nor the seconds that pass while production goes on. */

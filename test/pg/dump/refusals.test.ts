@@ -214,6 +214,7 @@ test('production that is lost: its locale from the dump, its end from what is le
     await truncate(path.join(lost.primary.dataDir, 'global', 'pg_control'), 0);
     const nothing = await createPlanDump(deps)(lost.planInput(lost.dumps['custom'] ?? ''));
     expect(nothing).toMatchObject({ replaces: null, lost: { until: null, seconds: null } });
+    expect(nothing.warnings.join('\n')).toMatch(/dallas does not answer: .*\n.*data cannot be read/);
   } finally {
     await lost.destroy();
   }

@@ -17,6 +17,7 @@ import { requireMarker } from '../../../activities/postgres/sandbox/marker.js';
 import { placeOf } from '../../../activities/postgres/sandbox/place.js';
 import type { DumpPlan, PlanDumpInput, VerifyDumpResult } from '../../../shared/contracts/dump.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
+import { testTools } from '../../support/tools.js';
 import { makeScene, ROWS, shopUrl, type Scene } from './support.js';
 
 jest.setTimeout(120_000);
@@ -142,4 +143,24 @@ test('handed over, it is stopped, flushed, and dropped by nobody; one that was w
   const found = await createVerifyDump(deps)(second);
   expect(bad(found)).toContainEqual(expect.stringContaining('somebody wrote into it'));
   await expect(createHandOverSandbox(deps)(second)).rejects.toMatchObject({ type: 'SandboxTainted' });
+});
+
+test('PostgreSQL 17 dumps and restores with its own programs; 18 reads what 17 wrote, and 17 warns of what 18 wrote', async () => {
+  const binDir = (await testTools()).postgres17Bin;
+  if (binDir === undefined) return;
+  const of17 = await makeScene({ binDir });
+  try {
+    const old = of17.dumps['custom'] ?? '';
+    const ref = of17.sandbox('seventeen');
+    const plan = await createPlanDump(of17.deps)(of17.planInput(old));
+    expect(plan.cluster.postgresMajor).toBe(17);
+    await createPrepareDumpSandbox(of17.deps)({ ref, plan });
+    await createRestoreDump(of17.deps)({ ref, plan });
+    expect(bad(await createVerifyDump(of17.deps)({ ref, plan }))).toEqual([]);
+    expect(bad((await restore('from-17', scene.planInput(old))).verified)).toEqual([]);
+    const newer = await createPlanDump(of17.deps)(of17.planInput(scene.dumps['custom'] ?? ''));
+    expect(newer.warnings.join('\n')).toContain('the dump is of PostgreSQL 18, the new cluster is 17');
+  } finally {
+    await of17.destroy();
+  }
 });

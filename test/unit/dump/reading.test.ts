@@ -254,12 +254,16 @@ test('the locale of a dump, of production, and of nobody', () => {
 
 test('a URL with a password is refused: it would stand in the history', () => {
   for (const url of ['postgresql://a:secret@h/d', 'postgresql://a@h/d?password=secret', 'http://h', 'shop']) {
-    expect(() => { requireUrl(url); }).toThrow(/password|not a postgresql/);
+    expect(() => {
+      requireUrl(url);
+    }).toThrow(/password|not a postgresql/);
     try {
       requireUrl(url);
     } catch (error) {
       expect(String(error)).not.toContain('secret');
     }
   }
-  expect(() => { requireUrl('postgresql://a@h:25060/d?sslmode=require'); }).not.toThrow();
+  expect(() => {
+    requireUrl('postgresql://a@h:25060/d?sslmode=require');
+  }).not.toThrow();
 });
