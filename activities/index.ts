@@ -16,6 +16,7 @@ import { createVerifySignature } from './identity/verify-signature.js';
 import type { ActivityDeps } from './lib/deps.js';
 import { createNotify } from './notify/notify.js';
 import { createCheckEnvironment } from './postgres/check-environment.js';
+import * as dump from './postgres/dump/index.js';
 import { createPlanRecovery } from './postgres/plan-recovery.js';
 import { createReadWindow } from './postgres/read-window.js';
 import { createFlipActivities, createFlipHostActivities } from './postgres/flip/index.js';
@@ -59,6 +60,11 @@ export function createHostActivities(deps: ActivityDeps): HostActivities {
     verifySandbox: sandbox.createVerifySandbox(deps),
     readSandbox: sandbox.createReadSandbox(deps),
     discardSandbox: sandbox.createDiscardSandbox(deps),
+    planDump: dump.createPlanDump(deps),
+    prepareDumpSandbox: dump.createPrepareDumpSandbox(deps),
+    restoreDump: dump.createRestoreDump(deps),
+    verifyDump: dump.createVerifyDump(deps),
+    handOverSandbox: dump.createHandOverSandbox(deps),
     planPromotion: promotion.createPlanPromotion(deps),
     stopApp: createStopApp(deps),
     startApp: createStartApp(deps),

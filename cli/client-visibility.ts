@@ -9,6 +9,7 @@ import type { ListedRun } from './run-client.js';
 const RUNBOOK_OF: Readonly<Record<string, string>> = {
   pitr: 'pitr',
   promote: 'promote',
+  restoreDump: 'restore-dump',
   undo: 'undo',
   takeBase: 'take-base',
   flipDb: 'flip-db',

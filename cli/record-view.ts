@@ -15,6 +15,8 @@ import {
   type UndoRebuildPlan,
 } from '../shared/run-state-change.js';
 import { promotionPlanView, recoveryPlanView, undoPlanView } from '../shared/run-state-plan.js';
+import { dumpPlanView } from '../shared/run-state-dump.js';
+import type { DumpPlan, DumpResult } from '../shared/contracts/dump.js';
 import type { FlipPlan } from '../shared/contracts/flip.js';
 import type { RebuildPlan } from '../shared/contracts/rebuild.js';
 
@@ -56,9 +58,9 @@ export function viewFromRecord(entries: readonly RecordEntry[]): RunView | null 
       approvals: 0,
       required: 0,
     })),
-    sandbox: sandboxOf(recovery),
     measured: measuredOf(result?.result),
     failure: failureOf(entries, result),
+    ...leftBy(result?.result),
     child: recovery?.promotion?.run ?? null,
   };
 }
@@ -112,6 +114,8 @@ function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | 
   switch (runbook) {
     case 'pitr':
       return recoveryPlanView(plan as RecoveryPlan);
+    case 'restore-dump':
+      return dumpPlanView(plan as DumpPlan);
     case 'promote':
       return promotionPlanView(plan as PromotionPlan, (input as PromoteInput).recovery);
     case 'undo':
@@ -131,16 +135,32 @@ function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | 
 
 /** The result of a pitr run, null for anything else. */
 export function recoveryResultOf(result: unknown): RecoveryResult | null {
-  const isIt = typeof result === 'object' && result !== null && 'ref' in result && 'sandbox' in result;
-  return isIt ? (result as RecoveryResult) : null;
+  return hasSandbox(result) && !('commands' in result) ? (result as RecoveryResult) : null;
 }
 
-function sandboxOf(recovery: RecoveryResult | null): RunView['sandbox'] {
+/** The result of a restore-dump run, null for anything else. */
+export function dumpResultOf(result: unknown): DumpResult | null {
+  return hasSandbox(result) && 'commands' in result ? (result as DumpResult) : null;
+}
+
+function hasSandbox(result: unknown): result is object {
+  return typeof result === 'object' && result !== null && 'ref' in result && 'sandbox' in result;
+}
+
+function sandboxOf(recovery: RecoveryResult | DumpResult | null): RunView['sandbox'] {
   if (recovery === null) return null;
   const { host } = recovery.ref;
   const { port, url, expiresAt } = recovery.sandbox;
   const state = recovery.outcome === 'kept' ? 'unknown' : recovery.outcome;
   return { host, port, url, state, expiresAt };
+}
+
+/** The sandbox that a run left, and commands for a person. */
+function leftBy(result: unknown): Pick<RunView, 'sandbox' | 'next'> {
+  const dump = dumpResultOf(result);
+  return dump === null
+    ? { sandbox: sandboxOf(recoveryResultOf(result)) }
+    : { sandbox: sandboxOf(dump), next: dump.commands };
 }
 
 /** The measured times that a result carries. */

@@ -6,15 +6,24 @@ import type { RebuildToUndo } from '../shared/contracts/runs.js';
 import type { RecoveryResult } from '../shared/contracts/sandbox.js';
 import { PgrFailure } from '../shared/pgr-failure.js';
 import type { CliContext } from './context.js';
-import { bodiesOf, recoveryResultOf } from './record-view.js';
+import { bodiesOf, dumpResultOf, recoveryResultOf } from './record-view.js';
 import { readRecord } from './records.js';
 import { shellWord } from './render/text.js';
 import type { ResolvedRun } from './runs.js';
 
 /** The result of a pitr run that kept its sandbox (or promoted it). Throws PreconditionFailed when there is none (yet). */
 export async function recoveryOf(context: CliContext, run: ResolvedRun): Promise<RecoveryResult> {
-  const result = recoveryResultOf(await resultOf(context, run));
+  const left = await resultOf(context, run);
+  const result = recoveryResultOf(left);
   if (result !== null) return result;
+  const dump = dumpResultOf(left);
+  if (dump !== null) {
+    // A dump has no place in the history of production: nothing of the promotion of a recovery holds for it.
+    throw new PgrFailure('PreconditionFailed', `${run.run} restored a dump: a cluster of its own cannot be promoted`, {
+      hint: 'hand it over instead: the commands that put it into production are told then',
+      next: [dump.commands.find((line) => line.startsWith('pgr restore-dump')) ?? `pgr show ${shellWord(run.run)}`],
+    });
+  }
   throw new PgrFailure('PreconditionFailed', `${run.run} has left no sandbox`, {
     hint: 'it is not a pitr run, or it has not ended yet',
     next: [`pgr show ${shellWord(run.run)}`],

@@ -6,6 +6,7 @@ import type { FailureType } from '../shared/failures.js';
 type WorkflowName =
   | 'pitr'
   | 'promote'
+  | 'restoreDump'
   | 'undo'
   | 'takeBase'
   | 'flipDb'

@@ -23,6 +23,11 @@ export function pitrIdFor(environment: string, requestedAt: string): string {
   return `${environment}/pitr/${compactUtc(requestedAt)}`;
 }
 
+/** Workflow id of the restore of a dump. */
+export function restoreDumpIdFor(environment: string, requestedAt: string): string {
+  return `${environment}/restore-dump/${compactUtc(requestedAt)}`;
+}
+
 /** Workflow id of a run that only makes the plan of a change: it needs no lock and holds none. */
 export function planIdFor(environment: string, requestedAt: string): string {
   return `${environment}/plan/${compactUtc(requestedAt)}`;

@@ -29,7 +29,7 @@ export type SandboxKeeperResult =
 const ASK_AGAIN = '10 minutes';
 
 /** States in which the sandbox is somebody else's. */
-const HANDED_OVER: readonly SandboxState[] = ['promoting', 'promoted', 'discarded'];
+const HANDED_OVER: readonly SandboxState[] = ['promoting', 'promoted', 'handed-over', 'discarded'];
 
 export async function sandboxKeeper(input: SandboxKeeperInput): Promise<SandboxKeeperResult> {
   const { workflowId, runId } = workflowInfo();

@@ -17,7 +17,7 @@ type DiscardFlags = ActorFlags & { reason?: string };
 export function registerDiscard(program: Command, context: CliContext): void {
   const command = program
     .command('discard <run>')
-    .description('drop the sandbox that an earlier pitr run kept; production is not touched')
+    .description('drop the sandbox that an earlier pitr or restore-dump run kept; production is not touched')
     .option('--reason <text>', 'why; goes into the record');
   withExample(withActor(command), 'pgr discard production/pitr/20261121-034200').action(
     async (run: string, flags: DiscardFlags) => discard(context, run, flags),
@@ -29,7 +29,7 @@ async function discard(context: CliContext, text: string, flags: DiscardFlags): 
   const resolved = await resolveRun(context, text);
   const { view } = await readFamily(context, resolved);
   const name = shellWord(view.run);
-  if (view.runbook !== 'pitr') {
+  if (!['pitr', 'restore-dump'].includes(view.runbook)) {
     throw new PgrFailure('PreconditionFailed', `${view.run} is a ${view.runbook} run and has no sandbox of its own`, {
       next: ['pgr runs'],
     });

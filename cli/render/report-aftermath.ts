@@ -3,7 +3,7 @@ import type { TransactionPoint } from '../../shared/contracts/plan.js';
 import type { PromotionResult } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import { codeSpan } from '../../shared/markdown.js';
-import { bodiesOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
+import { bodiesOf, dumpResultOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
 import { plainText } from './markdown.js';
 import {
   changeLostLines,
@@ -13,6 +13,7 @@ import {
   rebuildFollowUps,
   rebuildResultOf,
 } from './report-change.js';
+import { dumpCopies, dumpFollowUps } from './report-dump.js';
 import { formatDuration, shellWord } from './text.js';
 
 type Entries = readonly RecordEntry[];
@@ -68,8 +69,10 @@ export function keptCopies(entries: Entries, change: Entries | null): string[] {
           `- sandbox ${codeSpan(recovery.sandbox.url)} on ${plainText(recovery.ref.host)}, kept until ${plainText(recovery.sandbox.expiresAt)}`,
         ]
       : [];
+  const dump = dumpResultOf(resultOf(entries));
   const rebuild = rebuildResultOf(resultOf(entries));
-  const lines = [...new Set([...kept, ...sandbox, ...(rebuild === null ? [] : rebuildCopies(rebuild))])];
+  const others = [...(rebuild === null ? [] : rebuildCopies(rebuild)), ...(dump === null ? [] : dumpCopies(dump))];
+  const lines = [...new Set([...kept, ...sandbox, ...others])];
   return lines.length === 0 ? ['None were needed.'] : lines;
 }
 
@@ -91,6 +94,8 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
   if (flip !== null) return flipFollowUps(flip);
   const rebuild = rebuildResultOf(resultOf(entries));
   if (rebuild !== null) return rebuildFollowUps(rebuild);
+  const dump = dumpResultOf(resultOf(entries));
+  if (dump !== null) return dumpFollowUps(dump, run);
   const promotion = promotionOf(change ?? entries);
   if (promotion === null) return withoutPromotion(entries, run, view.environment);
   const from = promotion.recovery.boundary.kept?.time ?? 'the target';

@@ -3,7 +3,9 @@ import type { FlipRunResult, LostTail } from '../../shared/contracts/flip.js';
 import type { RebuildResult } from '../../shared/contracts/rebuild.js';
 import { shortRunId } from '../../shared/ids.js';
 import { codeSpan } from '../../shared/markdown.js';
+import { dumpResultOf } from '../record-view.js';
 import { plainText } from './markdown.js';
+import { dumpLostLines } from './report-dump.js';
 import { formatBytes, formatDuration, shellWord } from './text.js';
 
 /** The result of a flip, null for anything else. */
@@ -18,10 +20,12 @@ export function rebuildResultOf(result: unknown): RebuildResult | null {
   return isIt ? (result as RebuildResult) : null;
 }
 
-/** What a flip or rebuild lost; null for the result of anything else. */
+/** What a flip, a rebuild or the restore of a dump lost; null for the result of anything else. */
 export function changeLostLines(result: unknown): string[] | null {
   const flip = flipResultOf(result);
   if (flip !== null) return flipLostLines(flip);
+  const dump = dumpResultOf(result);
+  if (dump !== null) return dumpLostLines(dump);
   return rebuildResultOf(result) === null ? null : ['Nothing: a standby holds nothing of its own.'];
 }
 

@@ -3,9 +3,10 @@
  * from outside is escaped. Pure.
  */
 import { shortRunId } from '../../shared/ids.js';
+import type { RecoveryResult } from '../../shared/contracts/sandbox.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import { codeSpan } from '../../shared/markdown.js';
-import { bodiesOf, measuredOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
+import { bodiesOf, dumpResultOf, measuredOf, recoveryResultOf, viewFromRecord } from '../record-view.js';
 import { describeEntry } from './entry.js';
 import { plainText, table } from './markdown.js';
 import { followUps, keptCopies, lostLines } from './report-aftermath.js';
@@ -96,7 +97,7 @@ function timeline(records: readonly (readonly RecordEntry[])[]): string[] {
 }
 
 function evidence(entries: readonly RecordEntry[]): string[] {
-  const result = recoveryResultOf(bodiesOf(entries, 'result').at(-1)?.result);
+  const result = restoredOf(entries);
   const shown = bodiesOf(entries, 'gate-opened').at(-1)?.evidence;
   const checks = result?.evidence ?? (Array.isArray(shown) ? (shown as NonNullable<typeof result>['evidence']) : []);
   if (checks.length === 0) return ['No evidence was gathered.'];
@@ -109,8 +110,14 @@ function evidence(entries: readonly RecordEntry[]): string[] {
   return [table(['', 'Check', 'Expected', 'Found'], rows)];
 }
 
+/** What a run that filled a sandbox left of evidence and counts. */
+function restoredOf(entries: readonly RecordEntry[]): Pick<RecoveryResult, 'evidence' | 'counts'> | null {
+  const result = bodiesOf(entries, 'result').at(-1)?.result;
+  return recoveryResultOf(result) ?? dumpResultOf(result);
+}
+
 function rowCounts(entries: readonly RecordEntry[]): string[] {
-  const counts = recoveryResultOf(bodiesOf(entries, 'result').at(-1)?.result)?.counts ?? [];
+  const counts = restoredOf(entries)?.counts ?? [];
   if (counts.length === 0) return ['Rows were not counted.'];
   const rows = counts
     .slice(0, MAX_COUNTS)

@@ -38,6 +38,11 @@ export function renderRun(family: RunFamily, options: RunRendering): string {
     ),
     section('evidence', evidenceLines(view.gate?.evidence ?? view.evidence ?? [], options), options),
     section('decisions', decisionLines(view), options),
+    section(
+      'next',
+      (view.next ?? []).map((line) => `  ${line}`),
+      options,
+    ),
     ...[view, child].flatMap((one) => (one === null ? [] : [attentionBlock(one, options)])),
   ];
   return sections.filter((text) => text !== '').join('\n');

@@ -4,6 +4,7 @@
  */
 import type { TargetSpec } from '../target-time.js';
 import type { VerifySignatureInput, VerifySignatureResult } from './decisions.js';
+import type * as dump from './dump.js';
 import type { EnvironmentFacts } from './environment.js';
 import type { RecoveryPlan, WindowResult } from './plan.js';
 import type * as promotion from './promotion.js';
@@ -88,6 +89,12 @@ export interface HostActivities {
   verifySandbox(input: sandbox.SandboxStepInput): Promise<sandbox.VerifySandboxResult>;
   readSandbox(input: { ref: sandbox.SandboxRef }): Promise<sandbox.ReadSandboxResult>;
   discardSandbox(input: { ref: sandbox.SandboxRef }): Promise<sandbox.DiscardSandboxResult>;
+
+  planDump(input: dump.PlanDumpInput): Promise<dump.DumpPlan>;
+  prepareDumpSandbox(input: dump.DumpStepInput): Promise<dump.PrepareDumpSandboxResult>;
+  restoreDump(input: dump.DumpStepInput): Promise<dump.RestoreDumpResult>;
+  verifyDump(input: dump.DumpStepInput): Promise<dump.VerifyDumpResult>;
+  handOverSandbox(input: dump.DumpStepInput): Promise<dump.HandOverResult>;
 
   planPromotion(input: promotion.PlanPromotionInput): Promise<promotion.PromotionPlan>;
   stopApp(input: promotion.AppStepInput): Promise<promotion.AppStepResult>;

@@ -1,6 +1,7 @@
 /** Inputs of the workflows: one object each, plain JSON, no secret. */
 import type { TargetSpec } from '../target-time.js';
 import type { DecisionOutcome } from './decisions.js';
+import type { ClusterLocale, DumpSource } from './dump.js';
 import type { FlipMode, FlipPlan } from './flip.js';
 import type { RecoveryPlan } from './plan.js';
 import type { PromotionResult } from './promotion.js';
@@ -23,6 +24,20 @@ export type PitrInput = RunRequest & {
 
 /** What a pitr run with `planOnly` ends with. */
 export type PlannedRecovery = { outcome: 'planned'; plan: RecoveryPlan };
+
+export type RestoreDumpInput = RunRequest & {
+  source: DumpSource;
+  globals: string | null;
+  jobs: number | null;
+  locale: Partial<ClusterLocale> | null;
+  quick: boolean;
+  /** Ask for approval, then leave a cluster that is stopped cleanly and flushed, for a person to put into production. */
+  handOver: boolean;
+  host?: string;
+  ttlSeconds?: number;
+  /** `pgr restore-dump --plan`: ends after the step check-dump. */
+  planOnly?: boolean;
+};
 
 /** What the parent pitr run hands down: the child accepts it only from its real parent. */
 type ApprovedByParent = { gate: string; code: string; decisions: DecisionOutcome[] };

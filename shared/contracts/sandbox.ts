@@ -20,6 +20,8 @@ export type SandboxState =
   | 'stopped'
   | 'promoting'
   | 'promoted'
+  /** Of a dump: stopped, flushed, and a person's from here on. */
+  | 'handed-over'
   | 'discarded'
   | 'tainted'
   | 'unknown';

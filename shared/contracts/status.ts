@@ -102,6 +102,8 @@ export type RunView = {
   child: string | null;
   /** What was proven about the result, once it was; at an open gate it stands there too. */
   evidence?: EvidenceCheck[];
+  /** Commands for a person, in order; of a run that ends with something to do by hand. */
+  next?: string[];
   /** Steps put back by an abort, in the order in which they were. */
   undo?: StepView[];
 };

@@ -13,6 +13,10 @@ const FIXED: Record<string, string[]> = {
   'check <env>': [],
   'pitr <env>': ['--to', '--ago', '--promote', '--reason', '--host', '--ttl', '--plan', '--wait', '--watch', '--by'],
   'promote <env>': ['--from', '--wait', '--watch'],
+  'restore-dump <env>': [
+    ...['--from', '--password', '--globals', '--jobs', '--quick', '--hand-over', '--plan', '--host', '--ttl'],
+    ...['--encoding', '--locale', '--locale-provider', '--reason', '--wait', '--watch', '--by'],
+  ],
   'discard <run>': [],
   'undo <run>': ['--wait', '--watch'],
   'flip-db <env>': ['--to', '--failover', '--mode', '--reason', '--plan', '--wait', '--watch', '--by'],

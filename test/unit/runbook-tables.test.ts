@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ALL_RUNBOOKS } from '../../shared/all-runbooks.js';
-import type { Runbook } from '../../shared/runbook.js';
+import type { Runbook, RunbookStep } from '../../shared/runbook.js';
 
 /** All workflow sources of a runbook: its own file and what it alone uses below lib/. */
 function sourceOf(name: string): string {
@@ -35,7 +35,8 @@ describe.each(ALL_RUNBOOKS.map((runbook): [string, Runbook] => [runbook.name, ru
     const gate = runbook.steps.findIndex((step) => step.gate !== undefined);
     const firstChange = runbook.steps.findIndex((step) => step.changes);
     expect(gate).toBeGreaterThanOrEqual(0);
-    expect(firstChange).toBeGreaterThan(gate);
+    // A runbook that leaves production alone has a gate before what it hands to people.
+    if (firstChange >= 0) expect(firstChange).toBeGreaterThan(gate);
     expect(runbook.steps.filter((step) => step.gate !== undefined && step.changes)).toEqual([]);
   });
 
@@ -48,13 +49,17 @@ describe.each(ALL_RUNBOOKS.map((runbook): [string, Runbook] => [runbook.name, ru
     expect(wholeRunbook).toBe(ids.length);
   });
 
-  test.each(runbook.steps.filter((step) => step.changes))('$id names its undo or says why there is none', (step) => {
+  test('each change names its undo or says why there is none', () => {
+    for (const step of runbook.steps.filter(({ changes }) => changes)) expectUndo(step);
+  });
+
+  function expectUndo(step: RunbookStep): void {
     const undo = step.undo;
     expect(undo).toBeDefined();
     if (undo === undefined) return;
     if ('none' in undo) expect(undo.none.length).toBeGreaterThan(10);
     else expect(source).toContain(`step: '${undo.step}'`);
-  });
+  }
 
   test('offers skip exactly where the table allows it', () => {
     const skippable = runbook.steps.filter((step) => step.skippable === true).length;

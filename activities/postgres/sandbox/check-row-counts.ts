@@ -21,6 +21,8 @@ export type CountInput = {
   /** Address of the environment's database in the sandbox. */
   sandbox: ClientOptions;
   statementTimeoutMs: number;
+  /** Tables that are not logged: empty after a recovery, unless it was none. */
+  unlogged?: 'kept';
 };
 
 export type CountResult = { check: EvidenceCheck; counts: TableCount[] };
@@ -46,7 +48,9 @@ async function countSandbox(input: CountInput, deadlineMs: number): Promise<RowC
     statementTimeoutMs: input.statementTimeoutMs,
     settings: { lock_timeout: LOCK_TIMEOUT },
   };
-  return withClients(options, Math.min(4, os.availableParallelism()), (clients) => countRows(clients, deadlineMs));
+  return withClients(options, Math.min(4, os.availableParallelism()), (clients) =>
+    countRows(clients, deadlineMs, input.unlogged),
+  );
 }
 
 async function withClients<T>(

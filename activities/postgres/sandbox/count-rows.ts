@@ -21,9 +21,13 @@ const LOCKED = `select relation::text as oid from pg_locks where locktype = 'rel
   and mode = 'AccessExclusiveLock' and database = (select oid from pg_database where datname = current_database())`;
 
 /**
- * Counts with as many sessions as are given. What is not counted by `deadlineMs` is listed, not waited for; a locked table is named at once.
+ * Counts with as many sessions as are given. `unlogged`: whether a recovery emptied such tables. What is not counted by `deadlineMs` is listed, not waited for; a locked table is named at once.
  */
-export async function countRows(clients: readonly pg.Client[], deadlineMs: number): Promise<RowCounts> {
+export async function countRows(
+  clients: readonly pg.Client[],
+  deadlineMs: number,
+  unlogged: 'emptied' | 'kept' = 'emptied',
+): Promise<RowCounts> {
   const [first] = clients;
   if (first === undefined) return { counted: [], uncounted: [] };
   const { rows: tables } = await first.query<TableRow>(TABLES);
@@ -34,7 +38,7 @@ export async function countRows(clients: readonly pg.Client[], deadlineMs: numbe
   await Promise.all(
     clients.map(async (client) => {
       for (let table = queue.shift(); table !== undefined; table = queue.shift()) {
-        const outcome = await countOne(client, table, locked.has(table.oid), deadlineMs);
+        const outcome = await countOne(client, table, locked.has(table.oid), deadlineMs, unlogged);
         if ('rows' in outcome) counts.counted.push(outcome);
         else counts.uncounted.push(outcome);
       }
@@ -48,8 +52,10 @@ async function countOne(
   { table, persistence }: TableRow,
   isLocked: boolean,
   deadlineMs: number,
+  unlogged: 'emptied' | 'kept',
 ): Promise<CountedTable | UncountedTable> {
-  if (persistence === 'u') return { table, why: 'it is unlogged: recovery empties it', locked: false };
+  if (persistence === 'u' && unlogged === 'emptied')
+    return { table, why: 'it is unlogged: recovery empties it', locked: false };
   if (isLocked) return { table, why: LOCK_REASON, locked: true };
   if (Date.now() >= deadlineMs) return { table, why: 'no time was left', locked: false };
   try {

@@ -11,6 +11,7 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { namesIn, syncDirectory } from '../data-directory.js';
 import { baseDoneFile, fetchJobId } from './fetch-job.js';
+import { endDumpJobs } from './dump-jobs.js';
 import { refuseNearData } from './guard.js';
 import { changeMarker, isOurs, notOurs, readMarker, refuseUnlessThrowaway } from './marker.js';
 import { placeOf, type SandboxPlace } from './place.js';
@@ -39,6 +40,7 @@ export function createDiscardSandbox(deps: Pick<ActivityDeps, 'config' | 'jobs' 
     await deps.jobs.end(fetchJobId(place));
     // The run may restore from another store: what this transfer had reached says nothing about that one.
     await rm(baseDoneFile(deps.jobs.directory(fetchJobId(place))), { force: true });
+    await endDumpJobs(deps.jobs, place);
     await stop();
     await removeSocketDir(socketDir);
     const freedBytes = await bytesIn(place.dir);

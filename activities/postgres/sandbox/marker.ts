@@ -17,6 +17,8 @@ const markerSchema = z.object({
   sandbox: z.string(),
   systemIdentifier: z.string(),
   createdAt: z.string(),
+  /** A dump was restored here: no recovery, no base. Left out: a base and WAL. */
+  origin: z.literal('dump').optional(),
   state: z.enum([
     'prepared',
     'restored',
@@ -25,6 +27,7 @@ const markerSchema = z.object({
     'stopped',
     'promoting',
     'promoted',
+    'handed-over',
     'discarded',
     'tainted',
     'unknown',
@@ -106,7 +109,7 @@ export async function writeMarker(place: SandboxPlace, marker: SandboxMarker): P
  */
 export async function changeMarker(
   place: SandboxPlace,
-  change: Partial<Pick<SandboxMarker, 'state' | 'port' | 'boot' | 'started' | 'combined'>>,
+  change: Partial<Pick<SandboxMarker, 'state' | 'port' | 'boot' | 'started' | 'combined' | 'systemIdentifier'>>,
 ): Promise<SandboxMarker> {
   const marker = { ...(await requireMarker(place)), ...change };
   if (change.state === 'tainted' || change.state === 'discarded' || change.boot !== undefined) {
@@ -122,6 +125,11 @@ function textOf(marker: SandboxMarker): string {
 
 /** Refuses to work on a sandbox that is on its way into production or was opened for writes. */
 export function refuseUnlessThrowaway(place: SandboxPlace, marker: SandboxMarker): void {
+  if (marker.state === 'handed-over') {
+    throw stepFailure('PreconditionFailed', `the cluster in ${place.dir} was handed over: it is not ours any more`, {
+      hint: 'nothing was touched; `pgr show` of its run says how it becomes production',
+    });
+  }
   if (marker.state === 'promoting' || marker.state === 'promoted') {
     throw stepFailure('PreconditionFailed', `the sandbox in ${place.dir} is ${marker.state}: it is production's data`, {
       hint: 'nothing was touched; `pgr runs` shows the promotion',

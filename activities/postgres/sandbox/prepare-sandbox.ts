@@ -23,19 +23,33 @@ export const FAULT_SANDBOX_MADE_BEFORE_MARKER = 'sandbox-made-before-marker';
 /** Throws SandboxNotOurs, SpaceMissing, PortTaken or PreconditionFailed; nothing of others is touched. */
 export function createPrepareSandbox(deps: Pick<ActivityDeps, 'config'>) {
   return async function prepareSandbox({ ref, plan }: PrepareSandboxInput): Promise<PrepareSandboxResult> {
-    const place = placeOf(deps.config, ref);
-    await refuseNearData(deps.config, place.dir);
-    const known = await findOurs(place, plan.hash);
-    if (known === null) await requireSpace(place.dir, plan.space.needBytes);
-    const owner = await sandboxOwner(place);
-    await makeDirectories(place, owner);
-    const port = await portFor(place, known);
-    const marker = known ?? (await newMarker(place, plan, port));
-    await replaceFile(place.planFile, `${JSON.stringify(plan)}\n`, owner);
-    faultPoint(FAULT_SANDBOX_MADE_BEFORE_MARKER);
-    await writeMarker(place, { ...marker, port });
-    return { dir: place.dir, dataDir: place.dataDir, port, url: sandboxUrl(place, port) };
+    return makeSandbox(deps, placeOf(deps.config, ref), plan, {});
   };
+}
+
+/** What a plan must say to get a sandbox. */
+export type SandboxPlan = Pick<PrepareSandboxInput['plan'], 'hash' | 'systemIdentifier'> & {
+  space: Pick<PrepareSandboxInput['plan']['space'], 'needBytes'>;
+};
+
+/** Makes the directory, the plan in it and the marker; `extra` is what a new marker says besides. Throws as the activity does. */
+export async function makeSandbox(
+  deps: Pick<ActivityDeps, 'config'>,
+  place: SandboxPlace,
+  plan: SandboxPlan,
+  extra: Pick<SandboxMarker, 'origin'>,
+): Promise<PrepareSandboxResult> {
+  await refuseNearData(deps.config, place.dir);
+  const known = await findOurs(place, plan.hash);
+  if (known === null) await requireSpace(place.dir, plan.space.needBytes);
+  const owner = await sandboxOwner(place);
+  await makeDirectories(place, owner);
+  const port = await portFor(place, known);
+  const marker = known ?? { ...(await newMarker(place, plan, port)), ...extra };
+  await replaceFile(place.planFile, `${JSON.stringify(plan)}\n`, owner);
+  faultPoint(FAULT_SANDBOX_MADE_BEFORE_MARKER);
+  await writeMarker(place, { ...marker, port });
+  return { dir: place.dir, dataDir: place.dataDir, port, url: sandboxUrl(place, port) };
 }
 
 /** Our marker, null for a place that is free. An attempt that died before its marker leaves nothing but its own plan. */
@@ -66,7 +80,7 @@ async function makeDirectories(place: SandboxPlace, owner: Owner): Promise<void>
   await syncDirectory(place.root);
 }
 
-async function newMarker(place: SandboxPlace, plan: PrepareSandboxInput['plan'], port: number): Promise<SandboxMarker> {
+async function newMarker(place: SandboxPlace, plan: SandboxPlan, port: number): Promise<SandboxMarker> {
   const boot = await readBootId();
   const { environment, run, runId, sandbox } = place.ref;
   return {

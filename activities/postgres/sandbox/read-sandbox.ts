@@ -21,7 +21,10 @@ export function createReadSandbox(deps: SandboxDeps) {
     if (!(await pathExists(place.dir))) return { ...nothing, state: 'discarded' };
     const marker = await readMarker(place);
     if (marker === null || !isOurs(marker, ref)) return { ...nothing, state: 'unknown' };
-    if (['promoting', 'promoted', 'discarded'].includes(marker.state)) return { ...nothing, state: marker.state };
+    if (['promoting', 'promoted', 'handed-over', 'discarded'].includes(marker.state))
+      return { ...nothing, state: marker.state };
+    const address = { dir: place.dir, port: marker.port, url: sandboxUrl(place, marker.port), replayLsn: null };
+    if (marker.origin === 'dump') return { ...address, state: await dumpState(place, marker) };
     const sight = await currentSight(deps, place, marker);
     return {
       state: await stateOf(place, marker, sight),
@@ -31,6 +34,12 @@ export function createReadSandbox(deps: SandboxDeps) {
       replayLsn: sight.kind === 'paused' || sight.kind === 'replaying' ? sight.lsn : null,
     };
   };
+}
+
+/** A dump has nothing to replay; whether somebody wrote into it is found by its own check. */
+async function dumpState(place: SandboxPlace, marker: SandboxMarker): Promise<ReadSandboxResult['state']> {
+  const server = await readPostmaster(place.dataDir);
+  return server.state === 'stopped' && marker.started ? 'stopped' : marker.state;
 }
 
 async function currentSight(deps: SandboxDeps, place: SandboxPlace, marker: SandboxMarker): Promise<ReplaySight> {

@@ -22,14 +22,27 @@ export type SandboxSettings = {
 /** Libraries whose background workers act by themselves. */
 const SELF_ACTING_LIBRARIES = new Set(['pg_cron', 'pg_partman_bgw', 'pgagent', 'pglogical', 'bdr', 'pg_squeeze']);
 
+/** What the server of every sandbox is told, whatever is in it. */
+export type ThrowawaySettings = Omit<SandboxSettings, 'plan' | 'restoreScript'> & {
+  plan: Pick<RecoveryPlan, 'postgresMajor'>;
+};
+
 /** `postgres` arguments (after `-D`) of a sandbox that replays to the stop of the plan and pauses there. */
 export function sandboxArguments(input: SandboxSettings): string[] {
-  const settings = { ...isolation(input), ...throwaway(input), ...minimums(input.plan), ...recovery(input) };
+  return settingArguments({ ...isolation(input), ...throwaway(input), ...minimums(input.plan), ...recovery(input) });
+}
+
+/** The same for a cluster of its own, without recovery: `more` is added. */
+export function newClusterArguments(input: ThrowawaySettings, more: Readonly<Record<string, string>>): string[] {
+  return settingArguments({ ...isolation(input), ...throwaway(input), ...more });
+}
+
+function settingArguments(settings: Readonly<Record<string, string>>): string[] {
   return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
 
 /** Invariant 5: nothing that the sandbox does may reach anybody else. */
-function isolation(input: SandboxSettings): Record<string, string> {
+function isolation(input: ThrowawaySettings): Record<string, string> {
   return {
     config_file: input.configFile,
     hba_file: input.hbaFile,
@@ -63,7 +76,7 @@ function isolation(input: SandboxSettings): Record<string, string> {
  * What may be lost may be fast (shared/contracts of recovery speed): without fsync a crash of the host makes the sandbox worthless, which
  * its start checks, and before it becomes production all of it is synced. Recycled segments would be links into the spool.
  */
-function throwaway(input: SandboxSettings): Record<string, string> {
+function throwaway(input: ThrowawaySettings): Record<string, string> {
   return {
     fsync: 'off',
     full_page_writes: 'off',

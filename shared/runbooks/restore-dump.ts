@@ -1,0 +1,17 @@
+import type { Runbook } from '../runbook.js';
+
+/** A logical dump becomes a cluster of its own; production is not touched by any step. */
+export const RESTORE_DUMP = {
+  name: 'restore-dump',
+  title: 'Restore of a logical dump',
+  steps: [
+    { id: 'check-dump', title: 'Read the dump through, make the plan', changes: false },
+    { id: 'prepare-cluster', title: 'Make a new cluster in the sandbox', changes: false },
+    { id: 'restore-dump', title: 'Restore the dump, analyze', changes: false },
+    { id: 'verify-dump', title: 'Check what was restored', changes: false },
+    { id: 'approve-hand-over', title: 'Approval to hand the cluster over', changes: false, gate: 'hand-over' },
+    { id: 'hand-over', title: 'Stop it cleanly, flush it to disk, say how it becomes production', changes: false },
+  ],
+} as const satisfies Runbook;
+
+export type RestoreDumpStep = (typeof RESTORE_DUMP.steps)[number]['id'];

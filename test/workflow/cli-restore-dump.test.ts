@@ -1,0 +1,101 @@
+/**
+ * Scenario: restore-dump on the command line, against the real workflow.
+ * Verified: 1 exit codes and documents from the plan over the gate to the end; 2 bad input is refused before anything is asked, and never repeats a secret;
+ * 3 what people see names what is lost and what to do; 4 such a run cannot be promoted.
+ */
+import { asView, createCliWorkflow, type CliAnswer, type CliWorkflow } from '../support/cli-workflow.js';
+import { HAND_OVER_COMMANDS } from '../support/stub-dump.js';
+import type { Scenario } from '../support/stub-activities.js';
+import { createWorkflowEnv, type WorkflowEnv } from '../support/workflow-env.js';
+
+jest.setTimeout(90_000);
+
+let env: WorkflowEnv;
+let scenario: Scenario;
+let name: string;
+let cli: CliWorkflow;
+let worker: { stop(): Promise<void> };
+
+beforeAll(async () => {
+  env = await createWorkflowEnv();
+});
+afterAll(async () => {
+  await env.stop();
+});
+beforeEach(async () => {
+  scenario = env.scenario();
+  name = scenario.environment;
+  cli = await createCliWorkflow(env, scenario);
+  worker = await cli.startOrchestrator();
+});
+afterEach(async () => {
+  await worker.stop();
+  await cli.stop();
+});
+
+const FROM = ['--from', '/backups/shop.dump'];
+
+test('from the plan over the gate to the commands for a person', async () => {
+  const plan = await cli.pgr(['restore-dump', name, ...FROM, '--plan']);
+  expect(plan).toMatchObject({ code: 0, document: { runbook: 'restore-dump', status: 'completed' } });
+  expect(scenario.names()).toEqual(['readEnvironment', 'planDump']);
+
+  const waiting = await cli.pgr([
+    'restore-dump',
+    name,
+    ...FROM,
+    '--hand-over',
+    '--globals',
+    '/b/g.sql',
+    '--jobs',
+    '3',
+    '--wait',
+  ]);
+  expect(waiting.code).toBe(7);
+  const { run, gate } = asView(waiting);
+  expect(run).toMatch(new RegExp(`^${name}/restore-dump/`));
+  expect(scenario.inputsOf('planDump').at(-1)).toMatchObject({ globals: '/b/g.sql', jobs: 3 });
+  const shown = await cli.text(['show', run]);
+  expect(shown.out).toContain('LOST: everything committed after 2026-11-21T02:00:00Z');
+  await cli.pgr(['approve', run, 'hand-over', '--code', gate?.code ?? '', '--by', 'bo']);
+  await cli.untilEnded(run);
+  const ended = await cli.text(['show', run]);
+  for (const command of HAND_OVER_COMMANDS) expect(ended.out).toContain(command);
+});
+
+test('a kept sandbox is discarded, and cannot be promoted', async () => {
+  const kept = await cli.pgr(['restore-dump', name, ...FROM, '--ttl', '2h', '--wait']);
+  expect(kept).toMatchObject({ code: 0, document: { status: 'completed' } });
+  const { run } = asView(kept);
+  const promoted = await cli.pgr(['promote', name, '--from', run]);
+  expect(promoted).toMatchObject({ code: 5, document: { error: { code: 'PreconditionFailed' } } });
+  expect(promoted.out).toContain('a cluster of its own cannot be promoted');
+  expect(await cli.pgr(['undo', run])).toMatchObject({ code: 5 });
+  expect(await cli.pgr(['discard', run])).toMatchObject({ code: 0, document: { outcome: 'discarding' } });
+});
+
+test.each([
+  [['--from', 'shop.dump'], 'not an absolute path'],
+  [['--from', 's3://bucket/shop.dump'], 'neither an absolute path nor a postgresql:// URL'],
+  [['--from', 'postgresql://a:secret@h/d'], 'carries a password'],
+  [['--from', 'postgresql://a@h/d?password=secret'], 'carries a password'],
+  [['--from', 'postgresql://a@h/d', '--password', 'secret'], 'not a reference to a secret'],
+  [[...FROM, '--password', 'env:X'], 'belongs to a server'],
+  [[...FROM, '--jobs', '0'], 'not a number from 1 to 64'],
+  [[...FROM, '--globals', 'g.sql'], 'not an absolute path'],
+  [[...FROM, '--locale-provider', 'icu'], 'needs --locale'],
+  [[...FROM, '--locale-provider', 'x'], 'that is none'],
+])('%j is refused before anything is asked', async (flags, message) => {
+  const refused: CliAnswer = await cli.pgr(['restore-dump', name, ...flags]);
+  expect(refused).toMatchObject({ code: 2, document: { error: { code: 'BadUsage' } } });
+  expect(refused.out).toContain(message);
+  expect(refused.out).not.toContain('secret@');
+  expect(scenario.names()).toEqual([]);
+});
+
+test('encoding and locale go with the request', async () => {
+  await cli.pgr(['restore-dump', name, ...FROM, '--plan', '--encoding', 'LATIN1', '--locale', 'de_DE']);
+  expect(scenario.inputsOf('planDump')[0]?.locale).toEqual({
+    ...{ encoding: 'LATIN1', provider: 'libc', collate: 'de_DE', ctype: 'de_DE', locale: null },
+  });
+});
