@@ -68,6 +68,12 @@ export async function refuseTablespaces(
   );
 }
 
+/**
+ * A file of the base that is missing or not what the manifest says comes out as any of these, by the layer that meets it first: checksum, format of the compression,
+ * read, missing file, decryption. pgBackRest has tried it three times by then.
+ */
+const OF_DAMAGE = new Set<number>([EXIT.checksum, 29, 42, EXIT.missing, 95]);
+
 /** Restores into `dir`; what an earlier attempt left is checked file by file and used. */
 async function restoreBase(deps: RestoreDeps, base: PgbackrestBase, dir: string): Promise<void> {
   const { bytes } = base.header.sizes;
@@ -107,8 +113,7 @@ async function restoreUnlocked(
 }
 
 function restoreFailure(label: string, { exitCode, said }: Ended): Error {
-  // A file of the base that is missing or not what the manifest says.
-  if (exitCode === EXIT.checksum || exitCode === EXIT.missing) return damagedBase(label, said);
+  if (exitCode !== null && OF_DAMAGE.has(exitCode)) return damagedBase(label, said);
   return pgbackrestFailure(`restore of ${label}`, exitCode, said);
 }
 
