@@ -5,7 +5,7 @@
  * directory; (6) a stopped stanza, another cluster and a wrong name are refused; (7) a base is taken once.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { copyFile, readFile, rename, writeFile } from 'node:fs/promises';
+import { chown, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { BackupStore } from '../../activities/lib/backup-store.js';
@@ -87,6 +87,8 @@ beforeAll(async () => {
     dataDir: path.join(dir, 'data'),
     conf: [
       'compress-type=zst',
+      // A file that cannot be restored is tried again after 15 s otherwise.
+      'job-retry-interval=1',
       'repo1-bundle=y',
       'repo1-block=y',
       'repo1-cipher-type=aes-256-cbc',
@@ -180,8 +182,9 @@ async function harm(file: string, change: ((content: Buffer) => Buffer) | null):
   await rename(file, kept);
   mends.push(() => rename(kept, file));
   if (change === null) return;
-  await copyFile(kept, file);
-  await writeFile(file, change(await readFile(kept)));
+  const { uid, gid } = await stat(kept);
+  await writeFile(file, change(await readFile(kept)), { mode: 0o640 });
+  await chown(file, uid, gid);
 }
 
 const flipped = (content: Buffer): Buffer =>
@@ -252,6 +255,7 @@ test('a segment with other bytes than were archived is WalCorrupt and names it',
   const plan = await planAt('full');
   await harm(walFile(plan.fetch.firstSegment), flipped);
   await expect(scene.recover(sandbox('bad-wal'), plan)).rejects.toMatchObject({
+    type: 'WalCorrupt',
     message: expect.stringContaining(plan.fetch.firstSegment) as string,
   });
 });
