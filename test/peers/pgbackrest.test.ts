@@ -4,8 +4,8 @@
  * WAL and damaged bases are typed failures and never a cluster; (4) a killed restore goes on; (5) nothing of a team's configuration leads a restore out of its
  * directory; (6) a stopped stanza, another cluster and a wrong name are refused; (7) a base is taken once.
  */
-import { existsSync, readdirSync } from 'node:fs';
-import { chown, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { BackupStore } from '../../activities/lib/backup-store.js';
@@ -17,23 +17,19 @@ import { placeOf } from '../../activities/postgres/sandbox/place.js';
 import { parseLsn } from '../../shared/lsn.js';
 import { buildPrograms, type Programs } from '../pg/backup-store/programs.js';
 import { commit, currentLsn, serverTime } from '../support/archive.js';
-import { makeStoreScene, type StoreScene } from '../support/barman-scene.js';
-import { destroyAllClusters, serverDirectory, startCluster, type Cluster } from '../support/cluster.js';
-import { makeStanza, pgbackrestProgram, type TestStanza } from '../support/pgbackrest.js';
-import { freePort } from '../support/ports.js';
+import { destroyAllClusters, serverDirectory, type Cluster } from '../support/cluster.js';
+import { makePgbackrestScene, STANZA, type PgbackrestScene } from '../support/pgbackrest-scene.js';
+import { pgbackrestProgram, type TestStanza } from '../support/pgbackrest.js';
 
 jest.setTimeout(120_000);
 
-const STANZA = 'orders';
 type Kind = 'full' | 'diff' | 'incr';
 const KINDS: readonly Kind[] = ['full', 'diff', 'incr'];
 
-let program: string;
 let programs: Programs;
 let source: Cluster;
-let dir: string;
 let stanza: TestStanza;
-let scene: StoreScene;
+let scene: PgbackrestScene;
 let store: BackupStore;
 /** Bases in the order in which they were taken, and times at which the number of rows is known. */
 const bases = { full: '', diff: '', incr: '' };
@@ -44,24 +40,6 @@ let segmentBetween = '';
 /** A time in that segment, between two commits. */
 let timeBetween = '';
 
-async function switchWal(): Promise<string> {
-  const [row] = await source.query<{ name: string }>('select pg_walfile_name(pg_switch_wal() - 1) as name');
-  const name = row!.name;
-  const there = await pollUntil(async () => ((await store.walPresence(name)) === 'found' ? true : null), {
-    timeoutMs: 60_000,
-    everyMs: 200,
-  });
-  if (there === null) throw new Error(`${name} was not archived: ${await readFile(source.logFile, 'utf8')}`);
-  return name;
-}
-
-/** pgBackRest tells the end of a base in whole seconds, so a time in the same second counts as before it. */
-async function takeBase(kind: Kind): Promise<void> {
-  bases[kind] = await stanza.backup(kind);
-  const second = Math.floor(Date.now() / 1000);
-  await pollUntil(async () => (Math.floor(Date.now() / 1000) > second ? true : null), { timeoutMs: 5_000 });
-}
-
 /** One row more, a time at which it is there and the mistake that follows is not. */
 async function stepAndMistake(base: Kind): Promise<void> {
   await commit(source, `insert into orders select max(id) + 1, 'after ${base}' from orders returning 1`);
@@ -69,22 +47,16 @@ async function stepAndMistake(base: Kind): Promise<void> {
   mistake.lsn = await currentLsn(source);
   mistake.xid = (await commit(source, "update orders set note = 'mistake' returning 1")).xid;
   await source.query("update orders set note = 'mended'");
-  await switchWal();
+  await scene.switchWal();
 }
 
 beforeAll(async () => {
   const found = await pgbackrestProgram('forky');
   if (found === null) throw new Error('pgbackrest is missing: this test needs Debian packages, or PGR_TEST_PGBACKREST');
-  program = found;
   programs = await buildPrograms();
-  dir = await serverDirectory('pgr-pgbackrest-');
-  const port = await freePort();
-  stanza = await makeStanza({
-    program,
-    dir,
-    name: STANZA,
-    port,
-    dataDir: path.join(dir, 'data'),
+  scene = await makePgbackrestScene({
+    program: found,
+    programs: programs.dir,
     conf: [
       'compress-type=zst',
       // A file that cannot be restored is tried again after 15 s otherwise.
@@ -101,40 +73,25 @@ beforeAll(async () => {
       'recovery-option=primary_conninfo=host=production',
     ],
   });
-  source = await startCluster({
-    dir,
-    port,
-    conf: [
-      `unix_socket_directories = '${dir}'`,
-      'archive_mode = on',
-      `archive_command = '${stanza.archiveCommand}'`,
-      // More than the defaults: a sandbox that does not know them would refuse to replay.
-      'max_connections = 150',
-      'autovacuum = off',
-    ],
-  });
-  await stanza.run('stanza-create');
-  scene = await makeStoreScene(source, programs.dir, { kind: 'pgbackrest', stanza: STANZA, command: stanza.command });
-  store = await scene.deps.store('shop');
-  await source.query("create table orders as select g as id, 'order' as note from generate_series(1, 1000) g");
+  ({ source, stanza, store } = scene);
   await source.query('create table orders_log (what text)');
   await source.query('create table noise as select g as id, md5(g::text) as text from generate_series(1, 300000) g');
-  await takeBase('full');
+  bases.full = await scene.takeBase('full');
   await stepAndMistake('full');
   await commit(source, "insert into orders_log values ('between') returning 1");
   timeBetween = await serverTime(source);
   await source.query("insert into orders_log values ('after')");
-  segmentBetween = await switchWal();
+  segmentBetween = await scene.switchWal();
   await source.query("update noise set text = 'changed' where id % 1000 = 0");
-  await takeBase('diff');
+  bases.diff = await scene.takeBase('diff');
   await stepAndMistake('diff');
   await source.query("select pg_create_restore_point('before incr')");
-  await takeBase('incr');
+  bases.incr = await scene.takeBase('incr');
   await stepAndMistake('incr');
 }, 240_000);
 
 const opened: SandboxRef[] = [];
-const mends: (() => Promise<unknown>)[] = [];
+const mends: (() => Promise<void>)[] = [];
 
 afterEach(async () => {
   for (const ref of opened.splice(0)) await scene.discard(ref).catch(() => undefined);
@@ -167,24 +124,9 @@ async function orders(port: number): Promise<{ all: number; wrong: number }> {
   return row!;
 }
 
-/** The file of a segment in the repository. */
-function walFile(name: string): string {
-  const folder = path.join(stanza.repoDir, 'archive', STANZA, '18-1', name.slice(0, 16));
-  return path.join(
-    folder,
-    readdirSync(folder).find((file) => file.startsWith(`${name}-`))!,
-  );
-}
-
-/** Takes a file of the repository away, or changes it, until the end of the test. */
+/** Until the end of the test. */
 async function harm(file: string, change: ((content: Buffer) => Buffer) | null): Promise<void> {
-  const kept = `${file}.kept-aside`;
-  await rename(file, kept);
-  mends.push(() => rename(kept, file));
-  if (change === null) return;
-  const { uid, gid } = await stat(kept);
-  await writeFile(file, change(await readFile(kept)), { mode: 0o640 });
-  await chown(file, uid, gid);
+  mends.push(await scene.harm(file, change));
 }
 
 const flipped = (content: Buffer): Buffer =>
@@ -236,7 +178,7 @@ test('a sandbox gets the settings that its base needs when nobody else knows the
 });
 
 test('a segment that is missing is a hole with its name, and a target in it is refused', async () => {
-  await harm(walFile(segmentBetween), null);
+  await harm(scene.walFile(segmentBetween), null);
   const { holes } = await windowOf();
   expect(holes).toMatchObject([{ firstMissing: segmentBetween, lastMissing: segmentBetween }]);
   await expect(scene.plan({ kind: 'time', value: timeBetween })).rejects.toMatchObject({ type: 'TargetInHole' });
@@ -244,7 +186,7 @@ test('a segment that is missing is a hole with its name, and a target in it is r
 
 test('a segment that went missing after the plan is named before anything large is fetched', async () => {
   const plan = await planAt('full');
-  await harm(walFile(plan.fetch.lastSegment), null);
+  await harm(scene.walFile(plan.fetch.lastSegment), null);
   await expect(scene.recover(sandbox('gone'), plan)).rejects.toMatchObject({
     type: 'TargetInHole',
     message: expect.stringContaining(plan.fetch.lastSegment) as string,
@@ -253,7 +195,7 @@ test('a segment that went missing after the plan is named before anything large 
 
 test('a segment with other bytes than were archived is WalCorrupt and names it', async () => {
   const plan = await planAt('full');
-  await harm(walFile(plan.fetch.firstSegment), flipped);
+  await harm(scene.walFile(plan.fetch.firstSegment), flipped);
   await expect(scene.recover(sandbox('bad-wal'), plan)).rejects.toMatchObject({
     type: 'WalCorrupt',
     message: expect.stringContaining(plan.fetch.firstSegment) as string,
