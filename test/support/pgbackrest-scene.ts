@@ -1,6 +1,6 @@
 /** A server that archives with the real pgBackRest, an environment `shop` over it, and a hand that harms the repository. */
 import { readdirSync } from 'node:fs';
-import { chown, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { chown, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { BackupStore } from '../../activities/lib/backup-store.js';
@@ -22,6 +22,8 @@ export type PgbackrestScene = StoreScene & {
   takeBase(type: 'full' | 'diff' | 'incr'): Promise<string>;
   /** The file of a segment in the repository. */
   walFile(name: string): string;
+  /** A directory of the server's user, removed with the scene. */
+  temporary(prefix: string): Promise<string>;
   /** Takes a file of the repository away, or changes it; returns how to mend it. */
   harm(file: string, change: ((content: Buffer) => Buffer) | null): Promise<() => Promise<void>>;
 };
@@ -65,8 +67,18 @@ export async function makePgbackrestScene(options: PgbackrestSceneOptions): Prom
   });
   const store = await scene.deps.store('shop');
   await source.query("create table orders as select g as id, 'order' as note from generate_series(1, 1000) g");
+  const temporaries: string[] = [];
   return {
     ...scene,
+    async remove() {
+      for (const one of temporaries) await rm(one, { recursive: true, force: true, maxRetries: 3 });
+      await scene.remove();
+    },
+    async temporary(prefix) {
+      const made = await serverDirectory(prefix);
+      temporaries.push(made);
+      return made;
+    },
     source,
     stanza,
     store,

@@ -1,5 +1,6 @@
 /** The real pgBackRest of a Debian release, and stanzas of test clusters. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -12,10 +13,15 @@ const run = promisify(execFile);
 /** Debian testing has the newest one that there is a package of; Debian 12 the oldest one that is supported. */
 export type Release = 'forky' | 'bookworm';
 
-/**
- * The program: PGR_TEST_PGBACKREST when set, else that of the release, installed once. Null with a printed reason where the machine has no Debian packages.
- */
-export async function pgbackrestProgram(release: Release): Promise<string | null> {
+/** What is missing on this machine to get it, null when nothing is. */
+export function missingForPgbackrest(): string | null {
+  const isNamed = (process.env['PGR_TEST_PGBACKREST'] ?? '') !== '';
+  const hasPackages = ['/usr/bin/apt-get', '/usr/bin/dpkg'].every((program) => existsSync(program));
+  return isNamed || hasPackages ? null : 'pgbackrest is taken from Debian packages, or from PGR_TEST_PGBACKREST';
+}
+
+/** The program: PGR_TEST_PGBACKREST when set, else that of the release, installed once. */
+export async function pgbackrestProgram(release: Release): Promise<string> {
   const named = process.env['PGR_TEST_PGBACKREST'];
   if (named !== undefined && named !== '') return named;
   const parent = testToolsDir();
@@ -32,11 +38,6 @@ export async function pgbackrestProgram(release: Release): Promise<string | null
       if (!(await isThere(program))) throw error;
     });
     return program;
-  } catch (error) {
-    console.warn(
-      `pgbackrest of ${release} cannot be installed: ${error instanceof Error ? error.message : String(error)}`,
-    );
-    return null;
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
