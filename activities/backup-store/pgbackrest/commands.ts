@@ -42,10 +42,10 @@ export type Restore = {
   isSecondTry: boolean;
 };
 
-/**
- * A restore of the files and nothing else. Everything that a configuration file could add is put back to its default: links and tablespaces that lead out
- * of the directory, recovery settings, a part of the databases.
- */
+/** What a configuration file may say about restores, put back to its default: places outside of the directory, recovery settings, a part of the databases. */
+const RESET = ['link-map', 'tablespace-map', 'tablespace-map-all', 'recovery-option', 'db-include', 'db-exclude'];
+
+/** A restore of the files and nothing else, on this host, whatever a configuration file adds. */
 export function restoreArgs({ repo, label, dir, lockDir, processMax, isSecondTry }: Restore): string[] {
   return [
     'restore',
@@ -55,9 +55,9 @@ export function restoreArgs({ repo, label, dir, lockDir, processMax, isSecondTry
     '--type=none',
     '--archive-mode=preserve',
     '--no-link-all',
-    ...['link-map', 'tablespace-map', 'tablespace-map-all', 'recovery-option', 'db-include', 'db-exclude'].map(
-      (option) => `--reset-${option}`,
-    ),
+    ...RESET.map((option) => `--reset-${option}`),
+    // On a repository host the server is somewhere else; what is restored here is none of its.
+    '--reset-pg1-host',
     isSecondTry ? '--delta' : '--no-delta',
     `--lock-path=${lockDir}`,
     `--process-max=${String(processMax)}`,

@@ -3,7 +3,7 @@
  * end of the old history and the beginning of the new one. Nothing has to be held either: a backup cannot run while the server is down, one that is cut
  * off is not listed and its files are used or removed by the next one, and a stanza takes the new timeline of the same cluster as it comes.
  */
-import { isFailureOf, stepFailure } from '../../lib/failure.js';
+import { stepFailure } from '../../lib/failure.js';
 import type { BackupStore } from '../../lib/backup-store.js';
 import { stopProbeArgs } from './commands.js';
 import { EXIT } from './failures.js';
@@ -13,38 +13,34 @@ import { readInfo, type Stanza } from './view.js';
 type Paused = Awaited<ReturnType<BackupStore['pause']>>;
 type Resumed = Awaited<ReturnType<BackupStore['resume']>>;
 
-const NOT_HERE = 'pgbackrest is not on the host of this worker, so nothing was looked at';
-
 /** Says what is under way. Throws PreconditionFailed when archiving is stopped on this host: the promotion could not end. */
 export async function pauseStanza(source: Stanza): Promise<Paused> {
-  const state = await stateOf(source);
-  if (state === null) return { outcome: 'nothing-to-do', note: NOT_HERE };
-  if (state.isStopped) throw stopped(source.stanza);
-  const running = state.isBackupRunning
-    ? 'the backup that is running ends with the old primary and counts for nothing; '
-    : '';
+  const { isStopped, seen } = await lookAt(source);
+  if (isStopped) throw stopped(source.stanza);
   return {
     outcome: 'nothing-to-do',
-    note: `${running}stanza ${source.stanza} stays as it is: stopping pgbackrest would stop the archiving that the promotion needs`,
+    note: `stanza ${source.stanza} stays as it is: stopping pgbackrest would stop the archiving that the promotion needs; ${seen}`,
   };
 }
 
 /** Throws PreconditionFailed when archiving is stopped on this host; else there is nothing to give back. */
 export async function resumeStanza(source: Stanza): Promise<Resumed> {
-  const state = await stateOf(source);
-  if (state?.isStopped === true) throw stopped(source.stanza);
-  return { outcome: 'nothing-to-do', note: state === null ? NOT_HERE : 'nothing of pgbackrest was stopped' };
+  const { isStopped, seen } = await lookAt(source);
+  if (isStopped) throw stopped(source.stanza);
+  return { outcome: 'nothing-to-do', note: `nothing of pgbackrest was stopped; ${seen}` };
 }
 
-/** Null when pgBackRest cannot be started here at all. */
-async function stateOf(source: Stanza): Promise<{ isStopped: boolean; isBackupRunning: boolean } | null> {
+/** The orchestrator may be a host without pgBackRest: what cannot be looked at there is said, and the steps on the hosts prove the archive themselves. */
+async function lookAt(source: Stanza): Promise<{ isStopped: boolean; seen: string }> {
   try {
-    const isStopped = (await readStop(source.pgbackrest)) === 'stopped';
+    if ((await readStop(source.pgbackrest)) === 'stopped') return { isStopped: true, seen: '' };
     const { status } = await readInfo(source);
-    return { isStopped, isBackupRunning: status.lock?.backup.held === true };
+    const isRunning = status.lock?.backup.held === true;
+    const running = 'a backup is running; it ends with the old primary and counts for nothing';
+    return { isStopped: false, seen: isRunning ? running : 'no backup is running' };
   } catch (error) {
-    if (isFailureOf(error, 'CommandFailed')) return null;
-    throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    return { isStopped: false, seen: `it could not be looked at from the host of this worker (${why})` };
   }
 }
 

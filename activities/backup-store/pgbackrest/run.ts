@@ -47,9 +47,14 @@ export function createPgbackrest(program: PgbackrestProgram): Pgbackrest {
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
         if (errors.length < KEPT_TEXT) errors += text;
       });
-      const timer = setTimeout(() => child.kill('SIGKILL'), READ_TIMEOUT_MS);
+      const timing = { isLate: false };
+      const timer = setTimeout(() => {
+        timing.isLate = true;
+        child.kill('SIGKILL');
+      }, READ_TIMEOUT_MS);
       try {
         const exitCode = await ended(child, file);
+        if (timing.isLate) throw tooLate(args);
         if (exitCode !== 0) throw pgbackrestFailure(args.slice(0, 2).join(' '), exitCode, errorsIn(errors));
         return Buffer.concat(out);
       } finally {
@@ -74,6 +79,17 @@ export function createPgbackrest(program: PgbackrestProgram): Pgbackrest {
       return { exitCode, said: errorsIn(last.join('\n')) };
     },
   };
+}
+
+function tooLate(args: readonly string[]): Error {
+  const what = args.slice(0, 2).join(' ');
+  return stepFailure(
+    'StoreUnavailable',
+    `pgbackrest ${what} did not answer within ${String(READ_TIMEOUT_MS / 1000)} s`,
+    {
+      hint: 'see that the repository is reachable from this host: `pgbackrest info`; the run goes on by itself when it is',
+    },
+  );
 }
 
 function spawnProgram(file: string, args: readonly string[], runAs: RunAs | null) {

@@ -30,15 +30,13 @@ export async function takePgbackrestBase(
 ): Promise<TakeBaseResult> {
   const started = Date.now();
   const { source, program, reporter, lookEveryMs = LOOK_EVERY_MS } = deps;
+  // The size of the cluster is known afterwards only; that of the newest base is near enough for a bar.
+  const total = (await readInfo(source)).backup.at(-1)?.info.size ?? null;
   const onLine = (line: string): void => {
     const part = partDone(line);
-    if (part !== null)
-      reporter.progress({
-        done: Math.floor(part * 1000),
-        total: 1000,
-        unit: 'bytes',
-        note: 'per mille of the cluster',
-      });
+    if (part !== null && total !== null) {
+      reporter.progress({ done: Math.floor(part * total), total, unit: 'bytes' });
+    }
   };
   for (;;) {
     const taken = await findMarked(source, options);

@@ -18,6 +18,7 @@ test('a restore goes into the directory of the run, and nothing of a configurati
       '--reset-tablespace-map',
       '--reset-tablespace-map-all',
       '--reset-recovery-option',
+      '--reset-pg1-host',
       '--no-delta',
     ]),
   );
