@@ -49,8 +49,13 @@ export async function startPgrServers(
   return { worker, close };
 }
 
-/** Measures it once; `say` gets what each step took. */
-export async function measurePgr(bench: Bench, { worker }: PgrServers, say: (text: string) => void): Promise<Measured> {
+/** Measures it once; `say` gets what each step took. `options` are further ones of the command. */
+export async function measurePgr(
+  bench: Bench,
+  { worker }: PgrServers,
+  say: (text: string) => void,
+  options: readonly string[] = [],
+): Promise<Measured> {
   const { dir, distDir, configPath, sandboxPort } = bench;
   const program = path.join(distDir, 'cli', 'main.js');
   const pgr = async (...args: string[]): Promise<unknown> =>
@@ -62,7 +67,9 @@ export async function measurePgr(bench: Bench, { worker }: PgrServers, say: (tex
   const peaks = [watchPeakMemory(worker), watchPeakMemoryOf(['mover.cjs', configPath])];
   const startedAt = Date.now();
   const started = performance.now();
-  const { run } = (await pgr('pitr', BENCH_ENVIRONMENT, '--to', isoTime(bench.target.time))) as { run: string };
+  const { run } = (await pgr('pitr', BENCH_ENVIRONMENT, '--to', isoTime(bench.target.time), ...options)) as {
+    run: string;
+  };
   await untilPaused(sandboxPort, worker, path.join(dir, 'worker.log'));
   const totalSeconds = seconds(started);
   await proveTarget(sandboxPort);

@@ -54,16 +54,34 @@ export const BENCH_ENVIRONMENT = 'bench';
 export const SHARED_BUFFERS = '1GB';
 
 const BUCKET = 'bench';
-const CREDENTIALS = { accessKeyId: 'benchkey', secretAccessKey: 'benchsecret' };
-const SECRET_ENV = { PGR_BENCH_KEY: CREDENTIALS.accessKeyId, PGR_BENCH_SECRET: CREDENTIALS.secretAccessKey };
+export const BENCH_CREDENTIALS = { accessKeyId: 'benchkey', secretAccessKey: 'benchsecret' };
+const SECRET_ENV = {
+  PGR_BENCH_KEY: BENCH_CREDENTIALS.accessKeyId,
+  PGR_BENCH_SECRET: BENCH_CREDENTIALS.secretAccessKey,
+};
 
 /** Environment of programs that read the benchmark's config. */
 export function secretEnvironment(): Record<string, string> {
   return { ...SECRET_ENV };
 }
 
+/** Further stores of the same cluster. */
+export type OtherStores = {
+  /** `otherBackups` of the config. */
+  config: (location: S3LocationConfig) => Record<string, unknown>;
+  /** Takes their bases, at the moment at which ours is taken. */
+  takeBases: (place: Place) => Promise<void>;
+};
+
+const NO_OTHERS: OtherStores = { config: () => ({}), takeBases: () => Promise.resolve() };
+
 /** Starts the servers and makes the data; takes a few minutes. `close` stops and removes everything. */
-export async function setUp(distDir: string, size: BenchSize, say: (text: string) => void): Promise<Bench> {
+export async function setUp(
+  distDir: string,
+  size: BenchSize,
+  say: (text: string) => void,
+  others: OtherStores = NO_OTHERS,
+): Promise<Bench> {
   const user = await findServerUser();
   const toolsDir = process.env['PGR_TOOLS_DIR'] ?? path.join('/var/tmp', 'pgr-bench-tools');
   const tools = await findTools({ toolsDir, env: process.env, serverUser: user, progress: say });
@@ -83,24 +101,35 @@ export async function setUp(distDir: string, size: BenchSize, say: (text: string
     const binDir = tools.postgres.path;
     await writeFile(
       configPath,
-      stringify(config({ dir, binDir, primaryPort, temporalPort, sandboxPort, location, user })),
+      stringify(
+        config({
+          dir,
+          binDir,
+          primaryPort,
+          temporalPort,
+          sandboxPort,
+          location,
+          user,
+          others: others.config(location),
+        }),
+      ),
       { mode: 0o644 },
     );
     const place = { dir, distDir, binDir, user, configPath, primaryPort, temporalPort, sandboxPort, location };
     await startPrimary(place, closers);
     say(`making a cluster of scale ${String(size.scale)}`);
-    const client = createS3Client(location, CREDENTIALS);
-    const objects = createObjectStore(location, CREDENTIALS);
-    const data = await makeData(place, size, client, objects, say);
+    const client = createS3Client(location, BENCH_CREDENTIALS);
+    const objects = createObjectStore(location, BENCH_CREDENTIALS);
+    const data = await makeData(place, size, client, objects, say, others);
     client.destroy();
-    return { ...place, ...data, objects, temporal: tools.temporal.path, credentials: CREDENTIALS, close };
+    return { ...place, ...data, objects, temporal: tools.temporal.path, credentials: BENCH_CREDENTIALS, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-type Place = Pick<Bench, 'dir' | 'distDir' | 'binDir' | 'user' | 'configPath' | 'primaryPort' | 'location'>;
+export type Place = Pick<Bench, 'dir' | 'distDir' | 'binDir' | 'user' | 'configPath' | 'primaryPort' | 'location'>;
 
 async function startS3(
   dir: string,
@@ -111,7 +140,7 @@ async function startS3(
   const data = path.join(dir, 's3');
   await mkdir(data);
   const identity = { name: 'bench', actions: ['Admin', 'Read', 'List', 'Tagging', 'Write'] };
-  const keys = [{ accessKey: CREDENTIALS.accessKeyId, secretKey: CREDENTIALS.secretAccessKey }];
+  const keys = [{ accessKey: BENCH_CREDENTIALS.accessKeyId, secretKey: BENCH_CREDENTIALS.secretAccessKey }];
   await writeFile(path.join(dir, 's3.json'), JSON.stringify({ identities: [{ ...identity, credentials: keys }] }));
   const names = ['master.port', 'master.port.grpc', 'volume.port', 'volume.port.grpc', 'filer.port', 'filer.port.grpc'];
   const portArgs = [...names, 's3.port', 's3.port.grpc'].map((name, at) => `-${name}=${String(ports[at])}`);
@@ -136,7 +165,7 @@ async function startS3(
     accessKeyId: 'env:PGR_BENCH_KEY',
     secretAccessKey: 'env:PGR_BENCH_SECRET',
   };
-  const client = createS3Client(location, CREDENTIALS);
+  const client = createS3Client(location, BENCH_CREDENTIALS);
   await until('the S3 server', 60_000, async () => {
     await client.send(new CreateBucketCommand({ Bucket: BUCKET })).catch(() => undefined);
     await client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'ready', Body: 'x' }));
@@ -182,6 +211,7 @@ async function makeData(
   client: S3Client,
   objects: ObjectStore,
   say: (text: string) => void,
+  others: OtherStores,
 ): Promise<Pick<Bench, 'base' | 'wal' | 'target'>> {
   const { binDir, primaryPort } = place;
   const login = ['-h', '127.0.0.1', '-p', String(primaryPort), '-U', 'postgres'];
@@ -198,6 +228,7 @@ async function makeData(
   say('taking the base, ours and a plain one');
   const base = await takeOurBase(place, objects);
   await takePlainBase(place, client, login);
+  await others.takeBases(place);
   say(`writing ${String(size.segments)} segments of wal`);
   const written = async (): Promise<number> => {
     const [row] = await query<{ n: number }>(
@@ -311,6 +342,7 @@ function config(c: {
   sandboxPort: number;
   location: S3LocationConfig;
   user: ServerUser | null;
+  others: Record<string, unknown>;
 }): unknown {
   const runtime = { kind: 'process', ...(c.user === null ? {} : { runAs: c.user.name }) };
   const node = { name: 'dallas', host: 'here', address: '127.0.0.1', port: c.primaryPort };
@@ -328,6 +360,7 @@ function config(c: {
           url: `postgresql://postgres@127.0.0.1:${String(c.primaryPort)}/postgres?target_session_attrs=read-write`,
         },
         backups: { kind: 's3', ...c.location },
+        otherBackups: c.others,
         sandbox: {
           dir: path.join(c.dir, 'sandboxes'),
           ports: [c.sandboxPort, c.sandboxPort],

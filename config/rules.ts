@@ -1,12 +1,12 @@
 /** What one value alone cannot show: rules between the parts of a config that has the right shape. */
 import { ALL_RUNBOOKS } from '../shared/all-runbooks.js';
 import type { Problem } from '../shared/pgr-failure.js';
-import type { Config, EnvironmentConfig } from './schema.js';
+import { MAIN_STORE, type Config, type EnvironmentConfig } from './schema.js';
 
 /** Every broken rule, with the path of the value to change. */
 export function checkConfig(config: Config): Problem[] {
   return Object.entries(config.environments).flatMap(([name, environment]) =>
-    [checkNodes, checkSandbox, checkRouting, checkApprovals, checkApps].flatMap((check) =>
+    [checkNodes, checkSandbox, checkRouting, checkStores, checkApprovals, checkApps].flatMap((check) =>
       check(environment).map(({ path, problem }) => ({ path: `environments.${name}.${path}`, problem })),
     ),
   );
@@ -56,6 +56,13 @@ function checkRouting({ routing }: Pick<EnvironmentConfig, 'routing'>): Problem[
       problem: 'needs target_session_attrs=read-write, or writes go to whichever node answers first',
     });
   return problems;
+}
+
+/** `main` is what `--store` calls the store under `backups`. */
+function checkStores({ otherBackups }: Pick<EnvironmentConfig, 'otherBackups'>): Problem[] {
+  return Object.hasOwn(otherBackups, MAIN_STORE)
+    ? [{ path: `otherBackups.${MAIN_STORE}`, problem: 'is the name of the store under backups; choose another' }]
+    : [];
 }
 
 /** A misspelt gate would silently fall back to the default policy, and a short `from` could never be satisfied. */

@@ -250,7 +250,10 @@ const environmentSchema = z.strictObject({
       stopTimeout: duration.prefault('60s'),
     })
     .prefault({}),
+  /** The store that production archives to and that takes its bases. */
   backups: storeSchema,
+  /** Further stores that a recovery may come from, by name; they are only read. */
+  otherBackups: z.record(name, storeSchema).default({}),
   sandbox: z
     .strictObject({
       host: name.optional(),
@@ -291,6 +294,9 @@ export const configSchema = z.strictObject({
   record: recordStoreSchema,
   environments: z.record(name, environmentSchema),
 });
+
+/** Name of the store under `backups`. */
+export const MAIN_STORE = 'main';
 
 export type Config = z.output<typeof configSchema>;
 export type EnvironmentConfig = z.output<typeof environmentSchema>;

@@ -17,7 +17,7 @@ async function bundlePrograms() {
     minify: true,
     keepNames: true,
     legalComments: 'none',
-    external: ['lz4-napi', 'pg-native'],
+    external: ['lz4-napi', 'snappy', 'pg-native'],
     logLevel: 'warning',
   };
   await Promise.all(

@@ -11,7 +11,7 @@ import { sha256Hex } from './sha256.js';
  */
 export function planHashOf(plan: Omit<RecoveryPlan, 'hash'>): string {
   const space = { ...plan.space, availableBytes: undefined };
-  return sha256Hex(canonicalJson({ ...plan, hash: undefined, estimate: undefined, space }));
+  return sha256Hex(canonicalJson({ ...plan, hash: undefined, estimate: undefined, stores: undefined, space }));
 }
 
 /** The same for a flip: without what differs at every look (lag, the actual values of checks, ages). */

@@ -1,5 +1,5 @@
 /** Plans as lines for people: what will happen, said before it happens. */
-import type { RecoveryPlan } from './contracts/plan.js';
+import type { RecoveryPlan, StoreChoice } from './contracts/plan.js';
 import type { EvidenceCheck } from './contracts/sandbox.js';
 import type { PlannedNode, PromotionPlan, UndoPlan } from './contracts/promotion.js';
 import type { PlanView } from './contracts/status.js';
@@ -15,6 +15,7 @@ export function recoveryPlanView(plan: RecoveryPlan): PlanView {
     boundary: plan.boundary,
     summary: [
       `restore ${plan.environment} to ${formatTarget(plan.target)} on host ${plan.host}, timeline ${plan.timeline}`,
+      ...storeLines(plan),
       ...boundaryLines(plan),
       `bases: ${plan.baseChain.map((one) => `${one.id} (${one.kind}, ended ${one.endedAt})`).join(', ')}`,
       `fetch ${formatBytes(plan.fetch.baseBytes)} of base and ${plan.fetch.walSegments} segments of WAL (${formatBytes(plan.fetch.walBytes)}), replay ${formatBytes(plan.replayBytes)}`,
@@ -23,6 +24,23 @@ export function recoveryPlanView(plan: RecoveryPlan): PlanView {
       ...warningLines(plan.warnings),
     ],
   };
+}
+
+/** Which store serves, and what the others could do. */
+function storeLines({ store, stores = [] }: RecoveryPlan): string[] {
+  if (store === undefined) return [];
+  const chosen = stores.find((one) => one.store === store);
+  return [
+    `from backup store ${store}${chosen === undefined ? '' : ` (${chosen.kind})`}`,
+    ...stores.filter((one) => one.store !== store).map(otherStoreLine),
+  ];
+}
+
+function otherStoreLine(choice: StoreChoice): string {
+  const name = `store ${choice.store} (${choice.kind})`;
+  if (!choice.reaches) return `${name} cannot serve: ${choice.why}`;
+  const kept = choice.kept === null ? 'no transaction' : `transaction ${choice.kept.xid} at ${choice.kept.time}`;
+  return `${name} could serve: about ${formatSeconds(choice.seconds)}, keeps up to ${kept}`;
 }
 
 function boundaryLines(plan: RecoveryPlan): string[] {

@@ -11,7 +11,7 @@ import { createS3Store } from '../activities/backup-store/s3-store.js';
 import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
 import type { ActivityDeps } from '../activities/lib/deps.js';
-import { environmentOf } from '../activities/lib/environment-config.js';
+import { environmentOf, storeConfigOf } from '../activities/lib/environment-config.js';
 import { dataControl } from '../activities/postgres/data-control.js';
 import { serverControl } from '../activities/postgres/server.js';
 import { createPoolers } from '../activities/pooler/create-poolers.js';
@@ -21,7 +21,7 @@ import { createRuntimes } from '../activities/runtime/create-runtimes.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
 import { createSnapshots } from '../activities/snapshot/create-snapshots.js';
 import { loadConfig } from '../config/load.js';
-import type { Config, StoreConfig } from '../config/schema.js';
+import { MAIN_STORE, type Config, type StoreConfig } from '../config/schema.js';
 
 export type WorkerDeps = { activities: ActivityDeps; records: RecordStore };
 
@@ -55,17 +55,22 @@ function createStores(
   config: Config,
   resolveSecret: ActivityDeps['resolveSecret'],
   program: ActivityDeps['program'],
-): (environment: string) => Promise<BackupStore> {
+): ActivityDeps['store'] {
   const stores = new Map<string, Promise<BackupStore>>();
-  return (environment) => {
-    const known = stores.get(environment);
+  return async (environment, name = MAIN_STORE) => {
+    const key = `${environment}/${name}`;
+    const known = stores.get(key);
     if (known) return known;
-    const { backups, nodes } = environmentOf(config, environment);
-    const dataDirs = nodes.map(({ dataDir }) => dataDir);
-    const created = createStore(backups, { environment, resolveSecret, program, dataDirs });
-    stores.set(environment, created);
+    const own = environmentOf(config, environment);
+    const created = createStore(storeConfigOf(own, name), {
+      environment,
+      resolveSecret,
+      program,
+      dataDirs: own.nodes.map(({ dataDir }) => dataDir),
+    });
+    stores.set(key, created);
     // A store that could not be made (a secret was not readable) is tried again by the next caller.
-    created.catch(() => stores.delete(environment));
+    created.catch(() => stores.delete(key));
     return created;
   };
 }

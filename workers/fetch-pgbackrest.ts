@@ -7,7 +7,7 @@ import { runChunkThread } from '../activities/backup-store/chunk-thread.js';
 import { movePgbackrestBase } from '../activities/backup-store/pgbackrest/mover.js';
 import { stanzaOf } from '../activities/backup-store/pgbackrest/store.js';
 import type { FetchSpec } from '../activities/lib/backup-store.js';
-import { environmentOf } from '../activities/lib/environment-config.js';
+import { environmentOf, storeConfigOf } from '../activities/lib/environment-config.js';
 import { loadConfig } from '../config/load.js';
 import { otherStore, programArguments } from './program-arguments.js';
 
@@ -16,7 +16,7 @@ async function main(): Promise<number> {
   const reporter = createJobReporter(jobDir);
   return runAsJob(reporter, async () => {
     const spec = JSON.parse(await readFile(specPath, 'utf8')) as FetchSpec;
-    const { backups } = environmentOf(await loadConfig(configPath), spec.environment);
+    const backups = storeConfigOf(environmentOf(await loadConfig(configPath), spec.environment), spec.store);
     if (backups.kind !== 'pgbackrest') throw otherStore(spec.environment, backups.kind);
     const processMax = backups.processMax ?? null;
     return movePgbackrestBase(spec, stanzaOf(backups, spec.owner), { reporter, programPath, processMax });

@@ -10,7 +10,7 @@ import { readCredentials } from '../activities/backup-store/s3-access.js';
 import { JOB_PATIENCE } from '../activities/backup-store/s3-retry.js';
 import { createSlimObjects } from '../activities/backup-store/s3-slim.js';
 import type { FetchSpec } from '../activities/lib/backup-store.js';
-import { environmentOf } from '../activities/lib/environment-config.js';
+import { environmentOf, storeConfigOf } from '../activities/lib/environment-config.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
 import { loadConfig } from '../config/load.js';
 import { otherStore, programArguments } from './program-arguments.js';
@@ -20,7 +20,7 @@ async function main(): Promise<number> {
   const reporter = createJobReporter(jobDir);
   return runAsJob(reporter, async () => {
     const spec = JSON.parse(await readFile(specPath, 'utf8')) as FetchSpec;
-    const { backups } = environmentOf(await loadConfig(configPath), spec.environment);
+    const backups = storeConfigOf(environmentOf(await loadConfig(configPath), spec.environment), spec.store);
     if (backups.kind !== 's3' && backups.kind !== 'barman-cloud') throw otherStore(spec.environment, backups.kind);
     const credentials = await readCredentials(backups, createSecretResolver());
     const objects = createSlimObjects(backups, credentials, JOB_PATIENCE);

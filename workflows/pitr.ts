@@ -21,7 +21,9 @@ import { conductRun, rejected } from './lib/conduct-run.js';
 import { requireGood } from './lib/evidence.js';
 import { keepSandbox } from './lib/keep-sandbox.js';
 import { policyFor } from './lib/policy.js';
-import { Run } from './lib/run.js';
+import { leaveOut, passOver } from './lib/pass-over.js';
+import { hasOtherStore, otherStores, type Stores } from './lib/pitr-stores.js';
+import { isLeft, Run } from './lib/run.js';
 import { startPromotion } from './lib/start-promotion.js';
 
 type PitrRun = Run<PitrStep>;
@@ -48,8 +50,16 @@ export async function pitr(input: PitrInput): Promise<RecoveryResult | PlannedRe
     async () => {
       const planned = await checkTarget(run, input);
       if (input.planOnly === true) return { outcome: 'planned', plan: planned.plan };
-      const recovered = await recover(run, input, planned);
-      return finish(run, input, planned, recovered, kept);
+      const stores = storesOf(run, input, planned);
+      for (;;) {
+        const now = { ...planned, plan: stores.plan };
+        try {
+          const recovered = await recover(run, input, now, stores.leave);
+          return await finish(run, input, now, recovered, kept);
+        } catch (error) {
+          if (!isLeft(error)) throw error;
+        }
+      }
     },
     // A sandbox whose promotion began is not dropped by an abort: it is kept for its time, for a second try.
     async () => {
@@ -68,7 +78,13 @@ async function checkTarget(run: PitrRun, input: PitrInput): Promise<Planned> {
     async () => {
       const facts = await orchestrator.readEnvironment({ environment });
       const host = input.host ?? facts.sandboxHost;
-      const plan = await onHost(host).planRecovery({ environment, host, target, requestedAt: nowIso() });
+      const plan = await onHost(host).planRecovery({
+        environment,
+        host,
+        target,
+        requestedAt: nowIso(),
+        ...(input.store === undefined ? {} : { store: input.store }),
+      });
       return { facts, plan };
     },
     { refusals: input.planOnly === true ? [...REFUSALS, 'SpaceMissing', 'MajorMismatch'] : REFUSALS },
@@ -77,7 +93,25 @@ async function checkTarget(run: PitrRun, input: PitrInput): Promise<Planned> {
   return { facts, plan, ref: { environment, run: workflowId, runId, sandbox: slugFor(runId), host: plan.host } };
 }
 
-async function recover(run: PitrRun, input: PitrInput, { plan, ref }: Planned): Promise<Recovered> {
+/** A store that breaks after the plan was made is left for another one, with approval. */
+function storesOf(run: PitrRun, input: PitrInput, { facts, plan, ref }: Planned): Stores {
+  if (plan.stores === undefined) leaveOut(run, 'approve-store');
+  else if (!hasOtherStore(plan)) passOver(run, 'approve-store', 'no other backup store reaches the target');
+  const host = onHost(plan.host);
+  const { environment, target } = input;
+  return otherStores(run, plan, {
+    facts,
+    discard: () => host.discardSandbox({ ref }),
+    planFrom: (store) => host.planRecovery({ environment, host: plan.host, target, requestedAt: nowIso(), store }),
+  });
+}
+
+async function recover(
+  run: PitrRun,
+  input: PitrInput,
+  { plan, ref }: Planned,
+  leave: Stores['leave'],
+): Promise<Recovered> {
   const host = onHost(plan.host);
   const sandbox = await run.step('prepare-sandbox', () => host.prepareSandbox({ ref, plan }), {
     undo: { step: 'discard-sandbox', title: 'Discard the sandbox', work: () => host.discardSandbox({ ref }) },
@@ -86,11 +120,11 @@ async function recover(run: PitrRun, input: PitrInput, { plan, ref }: Planned): 
     run.view.sandbox = { host: ref.host, port: sandbox.port, url: sandbox.url, state, expiresAt: null };
   };
   showSandbox('prepared');
-  const restored = await run.step('restore-base', () => host.restoreBase({ ref, plan }));
-  const combined = await run.step('combine-incrementals', () => host.combineIncrementals({ ref, plan }));
+  const restored = await run.step('restore-base', () => host.restoreBase({ ref, plan }), { leave });
+  const combined = await run.step('combine-incrementals', () => host.combineIncrementals({ ref, plan }), { leave });
   run.view.measured.restoreSeconds = restored.seconds + combined.seconds;
   showSandbox('replaying');
-  const replayed = await run.step('replay-wal', () => host.replayWal({ ref, plan }));
+  const replayed = await run.step('replay-wal', () => host.replayWal({ ref, plan }), { leave });
   run.view.measured.replaySeconds = replayed.seconds;
   showSandbox('paused');
   const verified = await run.step('verify-sandbox', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { bytesOf } from './chunk-buffers.js';
 import { openFile, problemOfData, writeFully } from './chunk-files.js';
 import type { WalReply, WalRequest } from './chunk-messages.js';
-import { decompress } from './codec.js';
+import { decompress, type Compression } from './codec.js';
 import type { SyncCodec } from './codec-sync.js';
 import { problemOfDigest } from './wal-archive.js';
 import { problemOfFirstPage } from './wal-page.js';
@@ -36,7 +36,7 @@ async function writeContent(
 ): Promise<{ bad: string | null; rawBytes: number }> {
   const { expected, compression, limitBytes } = request;
   const stored = bytesOf(request.lease);
-  if (expected === null || compression === 'zst') {
+  if (expected === null || !isSync(compression)) {
     const raw = await decompress(stored, compression, limitBytes);
     const bad =
       (expected === null ? null : problemOfWhole(raw, expected)) ??
@@ -53,6 +53,11 @@ async function writeContent(
   });
   bad ??= problemOfDigest(request.sha1, () => hash?.digest('hex') ?? '');
   return { bad, rawBytes: expected.segmentBytes };
+}
+
+/** What the codec of this thread knows; the others come out as a whole. */
+function isSync(compression: Compression): compression is 'none' | 'gz' | 'lz4' {
+  return compression === 'none' || compression === 'gz' || compression === 'lz4';
 }
 
 function problemOfWhole(raw: Buffer, expected: NonNullable<WalRequest['expected']>): string | null {

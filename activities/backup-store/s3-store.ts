@@ -38,6 +38,7 @@ export async function createS3Store(input: S3StoreInput): Promise<BackupStore> {
   ];
   return {
     kind: 's3',
+    takesBases: true,
     window: (request) => computeWindow(context, request),
     resolveTarget: (request) => resolveTarget(context, request),
     lastCommit: (request) => lastCommit(context, request),

@@ -1,4 +1,4 @@
-/** The archived WAL as it lies in the bucket: `wal/<name>[.gz|.zst|.lz4]`, whatever program put it there. */
+/** The archived WAL as it lies in the bucket: `wal/<name>[.gz|.zst|.lz4|.bz2|.xz|.snappy]`, whatever program put it there. */
 import { createHash } from 'node:crypto';
 
 import { stepFailure } from '../lib/failure.js';
@@ -21,10 +21,10 @@ export type WalFile = {
 
 /** pgBackRest puts the SHA-1 of the content behind the name of a segment. */
 const NAME =
-  /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:-([0-9a-f]{40}))?(?:\.(gz|zst|lz4))?$/;
+  /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:-([0-9a-f]{40}))?(?:\.(gz|zst|lz4|bz2|xz|snappy))?$/;
 
 /** When a file is there in several compressions: what needs no decoder first. */
-const PREFERENCE: readonly Compression[] = ['none', 'lz4', 'gz', 'zst'];
+const PREFERENCE: readonly Compression[] = ['none', 'lz4', 'gz', 'zst', 'snappy', 'xz', 'bz2'];
 
 /** Largest `--wal-segsize` that initdb allows. */
 const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;

@@ -52,7 +52,7 @@ function latestOf(earliest: string | null, last: TransactionPoint | null, bases:
 }
 
 /**
- * Holes with the times around them: `from` is the last commit before, `to` the first T that can be reached again, which is the end of the next usable
+ * Holes with the times around them: `from` is the last commit before (or the end of the base behind which there is none), `to` the first T that can be reached again, which is the end of the next usable
  * base (without one, the first commit behind the hole, for orientation).
  */
 export async function readHoles(archive: Archive): Promise<WindowHole[]> {
@@ -73,8 +73,15 @@ async function readHole(archive: Archive, gap: Gap, before: number): Promise<Win
     next === undefined ? findFirstCommit(reader, runs[before + 1] ?? []) : null,
   ]);
   const to = next === undefined ? (first === null ? null : fromWalTime(timeOf(first))) : endedAt(next.header);
-  const from = last === null ? (to ?? '') : fromWalTime(timeOf(last));
-  return { ...gap, from, to: to ?? from };
+  const from = latest(
+    last === null ? null : fromWalTime(timeOf(last)),
+    ...bases.filter((base) => base.why === null && base.run === before).map((base) => endedAt(base.header)),
+  );
+  return { ...gap, from: from ?? to ?? '', to: to ?? from ?? '' };
+}
+
+function latest(...times: readonly (string | null)[]): string | null {
+  return times.reduce((found, one) => (one !== null && (found === null || one > found) ? one : found), null);
 }
 
 function windowWarnings(archive: Archive): string[] {

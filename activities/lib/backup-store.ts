@@ -37,6 +37,8 @@ export type ResolvedTarget = Pick<
 /** Arguments for the mover job that brings base and WAL into a sandbox. */
 export type FetchSpec = {
   environment: string;
+  /** Name of the store; that of production when left out. */
+  store?: string;
   baseIds: string[];
   /** One directory per base, in the order of `baseIds`. */
   baseDirs: string[];
@@ -58,6 +60,8 @@ export type TakeBaseOptions = {
 
 export interface BackupStore {
   readonly kind: string;
+  /** False: it is only read, and cannot be the archive of a new primary. */
+  readonly takesBases: boolean;
   window(input: {
     environment: string;
     scratchDir: string;

@@ -133,8 +133,8 @@ export function sqlStateOf(error: unknown): string | null {
 const DRIVER_ERRORS =
   /^(SASL:|timeout expired|Connection terminated|Query read timeout|Client has encountered|Client was closed)/;
 
-/** Everything that the driver raises by itself is about the connection; system errors carry a code (ECONNREFUSED …). */
-function isConnectionTrouble(error: unknown): boolean {
+/** True for what the driver raises by itself, which is about the connection; system errors carry a code (ECONNREFUSED …). */
+export function isConnectionTrouble(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   return (typeof code === 'string' && /^(E[A-Z]+|ERR_)/.test(code)) || DRIVER_ERRORS.test(reasonOf(error));
 }

@@ -22,8 +22,8 @@ export type ActivityDeps = {
   /** Value of a secret reference; throws `CredentialsRefused` (never with the value in the message). */
   resolveSecret: (reference: string) => Promise<string>;
   jobs: JobRunner;
-  /** The backup store of an environment. */
-  store: (environment: string) => Promise<BackupStore>;
+  /** A backup store of an environment by its name; the one that production archives to when left out. */
+  store: (environment: string, store?: string) => Promise<BackupStore>;
   /** The server of a node of the config, on this host. */
   runtime: (environment: string, node: string) => NodeRuntime;
   /** Who takes the writes of an environment. */

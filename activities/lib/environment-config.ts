@@ -1,5 +1,11 @@
 /** Look-ups in the configuration that every area needs. Pure: they read the validated config and nothing else. */
-import type { Config, EnvironmentConfig, NodeConfig } from '../../config/schema.js';
+import {
+  MAIN_STORE,
+  type Config,
+  type EnvironmentConfig,
+  type NodeConfig,
+  type StoreConfig,
+} from '../../config/schema.js';
 import { stepFailure } from './failure.js';
 
 /** The environment called `name`. Throws EnvironmentUnknown, naming those that there are. */
@@ -12,6 +18,21 @@ export function environmentOf(config: Config, name: string): EnvironmentConfig {
     `there is no environment "${name}" in the config`,
     known.length > 0 ? { hint: `the config knows: ${known.join(', ')}` } : {},
   );
+}
+
+/** Names of the backup stores of an environment, the one that production archives to first. */
+export function storeNamesOf(environment: EnvironmentConfig): string[] {
+  return [MAIN_STORE, ...Object.keys(environment.otherBackups)];
+}
+
+/** The backup store called `store`; that of production when left out. Throws NotFound, naming those of the environment. */
+export function storeConfigOf(environment: EnvironmentConfig, store: string = MAIN_STORE): StoreConfig {
+  if (store === MAIN_STORE) return environment.backups;
+  const found = Object.hasOwn(environment.otherBackups, store) ? environment.otherBackups[store] : undefined;
+  if (found !== undefined) return found;
+  throw stepFailure('NotFound', `there is no backup store "${store}" in the environment`, {
+    hint: `its stores are: ${storeNamesOf(environment).join(', ')}`,
+  });
 }
 
 /** The node called `node`. Throws NotFound, naming those of the environment. */

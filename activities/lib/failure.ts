@@ -1,7 +1,7 @@
 /** Typed failures (shared/failures.ts) as Temporal carries them. */
 import { ApplicationFailure } from '@temporalio/common';
 
-import { FAILURES, type FailureDetails, type FailureType } from '../../shared/failures.js';
+import { FAILURES, isFailureType, type FailureDetails, type FailureType } from '../../shared/failures.js';
 
 export type FailureOptions = { hint?: string; next?: string[]; cause?: unknown };
 
@@ -23,4 +23,10 @@ export function stepFailure(type: FailureType, message: string, options: Failure
 /** True for a failure of exactly this type. */
 export function isFailureOf(error: unknown, type: FailureType): error is ApplicationFailure {
   return error instanceof ApplicationFailure && error.type === type;
+}
+
+/** Type and text of a failure of the closed list, null for any other error. */
+export function knownFailure(error: unknown): { type: FailureType; message: string } | null {
+  if (!(error instanceof ApplicationFailure) || !isFailureType(error.type)) return null;
+  return { type: error.type, message: error.message };
 }

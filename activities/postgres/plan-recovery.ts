@@ -3,6 +3,7 @@
  * sandbox host; a live primary makes the answer better, its absence is a warning. It changes nothing, except that it may ask the live
  * primary to archive its newest WAL (plan-recovery-newest.ts). A retry computes the same plan from what is there then.
  */
+import { MAIN_STORE } from '../../config/schema.js';
 import type { PlanRecoveryInput } from '../../shared/contracts/activities.js';
 import type { RecoveryPlan } from '../../shared/contracts/plan.js';
 import { largestSettings } from '../../shared/minimum-settings.js';
@@ -13,6 +14,7 @@ import type { ActivityDeps } from '../lib/deps.js';
 import { binDirFor, environmentOf, nodeOnHost, sandboxRootOf } from '../lib/environment-config.js';
 import { stepFailure } from '../lib/failure.js';
 import { readControlData, type ControlData } from './control-data.js';
+import { chooseStore, type Resolution } from './choose-store.js';
 import { estimateOf } from './plan-recovery-estimate.js';
 import { findLivePrimary, type LivePrimary } from './plan-recovery-live.js';
 import { handOverNewestWal } from './plan-recovery-newest.js';
@@ -20,32 +22,30 @@ import { withScratch } from './plan-recovery-scratch.js';
 import { neededBytes, readSpace } from './plan-recovery-space.js';
 
 /**
- * Plans a recovery on the sandbox host. Refuses what cannot be reached before anything is fetched: TargetNotRecoverable, TargetInHole,
- * IdentityMismatch, MajorMismatch, SpaceMissing; WalCorrupt and BackupCorrupt name the object.
+ * Plans a recovery on the sandbox host, from the store that serves the target best unless the input names one. Refuses what cannot be reached before anything
+ * is fetched: TargetNotRecoverable, TargetInHole, IdentityMismatch, MajorMismatch, SpaceMissing; WalCorrupt and BackupCorrupt name the object.
  */
 export function createPlanRecovery(deps: ActivityDeps) {
   return async function planRecovery(input: PlanRecoveryInput): Promise<RecoveryPlan> {
     const { environment: name, host } = input;
     const environment = environmentOf(deps.config, name);
-    const [store, live, onHost] = await Promise.all([
-      deps.store(name),
-      findLivePrimary(deps, name),
-      readControlOnHost(deps, name, host),
-    ]);
-    const { resolved, warnings } = await withScratch(deps.config.stateDir, (scratchDir) =>
-      resolve(deps, store, live.primary, {
+    const [live, onHost] = await Promise.all([findLivePrimary(deps, name), readControlOnHost(deps, name, host)]);
+    const chosen = await chooseStore(environment, input.store, (store) =>
+      resolveIn(deps, store, live.primary, {
         environment: name,
         target: input.target,
-        scratchDir,
         binDir: binDirFor(environment, host),
         live: live.primary,
         requestedAt: input.requestedAt,
       }),
     );
-    refuseOtherSystem(resolved, live.primary);
+    const { resolved, warnings } = chosen;
     const root = sandboxRootOf(environment, host);
     const plan: Omit<RecoveryPlan, 'hash'> = {
       environment: name,
+      ...(chosen.store === MAIN_STORE && chosen.stores.length === 1
+        ? {}
+        : { store: chosen.store, stores: chosen.stores }),
       target: input.target,
       ...resolved,
       space: await readSpace(root, neededBytes(resolved)),
@@ -62,7 +62,20 @@ export function createPlanRecovery(deps: ActivityDeps) {
   };
 }
 
-type Resolution = { resolved: ResolvedTarget; warnings: string[] };
+/** What one store can do for the target, each in a scratch directory of its own. */
+async function resolveIn(
+  deps: ActivityDeps,
+  storeName: string,
+  primary: LivePrimary | null,
+  input: Omit<ResolveTargetInput, 'scratchDir'>,
+): Promise<Resolution> {
+  const store = await deps.store(input.environment, storeName);
+  const resolution = await withScratch(deps.config.stateDir, (scratchDir) =>
+    resolve(deps, store, primary, { ...input, scratchDir }),
+  );
+  refuseOtherSystem(resolution.resolved, primary);
+  return resolution;
+}
 
 /** A target behind the end of the archive is looked at once more when the primary has handed over its newest WAL. */
 async function resolve(

@@ -20,6 +20,7 @@ type PitrFlags = ActorFlags &
     plan?: boolean;
     reason?: string;
     host?: string;
+    store?: string;
     ttl?: string;
   };
 
@@ -34,6 +35,10 @@ export function registerPitr(program: Command, context: CliContext): void {
     .option('--plan', 'compute and print the plan; change nothing')
     .option('--reason <text>', 'why; goes into the record')
     .option('--host <host>', 'host of the sandbox (default: from the config)')
+    .option(
+      '--store <name>',
+      'this backup store: main or one of otherBackups (default: the best that reaches the target)',
+    )
     .option('--ttl <duration>', 'how long a sandbox that is not promoted is kept');
   withExample(
     withWait(withActor(command)),
@@ -58,6 +63,7 @@ async function runPitr(context: CliContext, env: string, flags: PitrFlags): Prom
       target,
       promote: flags.promote === true && flags.plan !== true,
       ...(flags.host === undefined ? {} : { host: flags.host }),
+      ...(flags.store === undefined ? {} : { store: flags.store }),
       ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
       ...(flags.plan === true ? { planOnly: true } : {}),
     };

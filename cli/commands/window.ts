@@ -12,8 +12,9 @@ export function registerWindow(program: Command, context: CliContext): void {
   const command = program
     .command('window <env>')
     .description('which moments can be recovered: bases, holes in the WAL, last archived commit');
-  withExample(command, 'pgr window production').action(async (env: string) => {
-    const input: WindowRunInput = { environment: env };
+  command.option('--store <name>', 'a store of the config: main or one of otherBackups (default: main)');
+  withExample(command, 'pgr window production').action(async (env: string, flags: { store?: string }) => {
+    const input: WindowRunInput = { environment: env, ...(flags.store === undefined ? {} : { store: flags.store }) };
     const result = (await readThroughWorkflow(context, 'window', env, input)) as WindowResult;
     context.result(result, () => renderWindow(result, context.now()));
   });

@@ -9,6 +9,7 @@ export function renderWindow(window: WindowResult, now: Date): string {
     iso === null ? 'nothing can be recovered' : `${iso} ${relativeTo(iso, now)}`;
   const head = renderPairs([
     ['environment', environment],
+    ['backup store', window.store === undefined ? null : `${window.store} (${window.kind ?? 'unknown'})`],
     ['earliest', at(earliest)],
     ['latest', at(latest)],
     ['last commit', lastCommit === null ? 'none in the archive' : `transaction ${lastCommit.xid} at ${lastCommit.lsn}`],
@@ -16,7 +17,7 @@ export function renderWindow(window: WindowResult, now: Date): string {
   ]);
   const next =
     latest === null ? `next: pgr check ${environment}\n` : `next: pgr pitr ${environment} --to ${latest} --plan\n`;
-  return [head, basesTable(window), holesTable(window), warningLines(window), next]
+  return [head, basesTable(window), holesTable(window), othersTable(window), warningLines(window), next]
     .filter((part) => part !== '')
     .join('\n');
 }
@@ -43,6 +44,17 @@ function holesTable({ holes }: WindowResult): string {
     hole.firstMissing === hole.lastMissing ? hole.firstMissing : `${hole.firstMissing} to ${hole.lastMissing}`,
   ]);
   return renderTable(['HOLE ON TIMELINE', 'LAST BEFORE', 'FIRST AFTER', 'MISSING WAL'], rows);
+}
+
+function othersTable({ others = [] }: WindowResult): string {
+  if (others.length === 0) return '';
+  const rows = others.map((other) =>
+    'why' in other
+      ? [other.store, other.kind, 'unknown', '']
+      : [other.store, other.kind, other.earliest ?? 'nothing can be recovered', other.latest ?? ''],
+  );
+  const why = others.flatMap((other) => ('why' in other ? [`store ${other.store}: ${oneLine(other.why)}\n`] : []));
+  return `${renderTable(['OTHER STORE', 'KIND', 'EARLIEST', 'LATEST'], rows)}${why.join('')}`;
 }
 
 function warningLines({ warnings }: WindowResult): string {

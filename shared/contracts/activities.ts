@@ -24,6 +24,8 @@ export type PlanRecoveryInput = {
   environment: string;
   host: string;
   target: TargetSpec;
+  /** This store and no other; the best of all when left out. */
+  store?: string;
   /** Now, as the workflow saw it: a target after it is in the future. */
   requestedAt: string;
 };
@@ -76,7 +78,7 @@ export interface OrchestratorActivities {
 export interface HostActivities {
   /** Answers at once; a run that lost its host waits for this answer and then goes on by itself. */
   pingHost(input: { host: string }): Promise<{ host: string }>;
-  readWindow(input: { environment: string }): Promise<WindowResult>;
+  readWindow(input: { environment: string; store?: string }): Promise<WindowResult>;
   checkEnvironment(input: { environment: string }): Promise<{ checks: EvidenceCheck[] }>;
   planRecovery(input: PlanRecoveryInput): Promise<RecoveryPlan>;
   prepareSandbox(input: sandbox.PrepareSandboxInput): Promise<sandbox.PrepareSandboxResult>;

@@ -39,8 +39,21 @@ export type MinimumSettings = {
   maxLocksPerTransaction: number;
 };
 
+/**
+ * What one backup store can do for a target. `seconds` is the estimate of restore and replay, `kept` the last transaction that it keeps, `lost` what a promotion
+ * would give up as far as its archive shows it. `why` says why it cannot serve.
+ */
+export type StoreChoice = { store: string; kind: string } & (
+  | { reaches: true; seconds: number; kept: TransactionPoint | null; lost: RecoveryPlan['lost'] }
+  | { reaches: false; code: string; why: string }
+);
+
 export type RecoveryPlan = {
   environment: string;
+  /** Name of the backup store; that of production when left out. */
+  store?: string;
+  /** All stores that were asked, when there are several. */
+  stores?: StoreChoice[];
   target: TargetSpec;
   timeline: number;
   stop: StopPoint;
@@ -81,8 +94,17 @@ export type WindowBase = {
   why: string | null;
 };
 
+/** What another store of the environment reaches; `why` when that is not known. */
+export type OtherWindow = { store: string; kind: string } & (
+  { earliest: string | null; latest: string | null } | { why: string }
+);
+
 export type WindowResult = {
   environment: string;
+  /** Name and kind of the store; left out where an environment has one only. */
+  store?: string;
+  kind?: string;
+  others?: OtherWindow[];
   systemIdentifier: string | null;
   timeline: number | null;
   /** Null when nothing can be recovered at all. Time of day in UTC. */

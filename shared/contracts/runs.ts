@@ -14,6 +14,8 @@ export type PitrInput = RunRequest & {
   target: TargetSpec;
   promote: boolean;
   host?: string;
+  /** `--store`: this backup store and no other. */
+  store?: string;
   ttlSeconds?: number;
   /** `pgr pitr --plan`: ends after the step check-target. */
   planOnly?: boolean;
@@ -91,7 +93,7 @@ export type PruneSnapshotsResult = {
 export type TakeBaseRunInput = RunRequest & { kind: 'full' | 'incremental'; node?: string };
 
 /** Workflows `window` and `check`: one read, then the answer. */
-export type WindowRunInput = { environment: string };
+export type WindowRunInput = { environment: string; store?: string };
 /** Workflow `topology`; with `probe` false nothing is written through the write address. */
 export type TopologyRunInput = { environment: string; probe: boolean };
 export type CheckRunInput = { environment: string };

@@ -6,6 +6,12 @@ export const PITR = {
   title: 'Point-in-time recovery',
   steps: [
     { id: 'check-target', title: 'Check the target and make the plan', changes: false },
+    {
+      id: 'approve-store',
+      title: 'Approval to take another backup store',
+      changes: false,
+      gate: 'other-store',
+    },
     { id: 'prepare-sandbox', title: 'Prepare the sandbox directory', changes: false },
     { id: 'restore-base', title: 'Fetch the base and the WAL', changes: false },
     { id: 'combine-incrementals', title: 'Combine the base with its incrementals', changes: false },

@@ -22,6 +22,11 @@ const WHEELS = [
   's3transfer==0.19.3',
   'six==1.17.0',
   'urllib3==2.8.0',
+  // The compressions that Python has not of its own.
+  'python-snappy==0.7.3',
+  'cramjam==2.14.0',
+  'lz4==4.4.5',
+  'zstandard==0.25.0',
 ];
 const PIP = ['-m', 'pip', 'install', '--no-deps', '--no-compile', '--only-binary', ':all:', '--quiet', '--no-input'];
 
@@ -85,7 +90,7 @@ async function pythonForEverybody(): Promise<string> {
 /** Directory with the packages and `bin/`, installed once; of two processes that install at once one wins. */
 async function install(python: string): Promise<string> {
   const parent = testToolsDir();
-  const dir = path.join(parent, `barman-cloud-${VERSION}`);
+  const dir = path.join(parent, `barman-cloud-${VERSION}-codecs`);
   if ((await readdir(dir).catch(() => [])).length > 0) return dir;
   await mkdir(parent, { recursive: true, mode: 0o755 });
   const temporary = await mkdtemp(path.join(parent, '.installing-barman-'));

@@ -39,7 +39,7 @@ export async function createFlipSteps(): Promise<FlipSteps> {
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    external: ['pg-native', 'lz4-napi'],
+    external: ['pg-native', 'lz4-napi', 'snappy'],
     logLevel: 'error',
   });
   const children = new Set<ChildProcess>();

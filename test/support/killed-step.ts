@@ -25,7 +25,7 @@ export async function createKillableSteps(program = 'promotion-child'): Promise<
     target: 'node20',
     format: 'cjs',
     outfile: bundle,
-    external: ['pg-native', 'lz4-napi'],
+    external: ['pg-native', 'lz4-napi', 'snappy'],
     logLevel: 'error',
   });
   const run = (activity: string, configFile: string, input: unknown, env: Record<string, string> = {}) =>

@@ -100,7 +100,7 @@ describe('a config that is wrong', () => {
     [
       'a misspelt gate, which would silently get the default policy',
       () => changed('      promote:', '      promot:'),
-      /approvals\.promot: there is no such gate; the gates are promote, undo/,
+      /approvals\.promot: there is no such gate; the gates are other-store, promote, undo/,
     ],
     [
       'more approvals than approvers',

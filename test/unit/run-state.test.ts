@@ -56,9 +56,9 @@ test('the current step is the one that runs, else the last that ended', () => {
   beginStep(run.steps[0]!, AT);
   endStep(run.steps[0]!, 'done', AT);
   expect(currentStep(run)?.id).toBe('check-target');
-  beginStep(run.steps[1]!, AT);
+  beginStep(run.steps[2]!, AT);
   expect(currentStep(run)?.id).toBe('prepare-sandbox');
-  expect(positionOf(run, 'prepare-sandbox')).toBe('2 of 8');
+  expect(positionOf(run, 'prepare-sandbox')).toBe('3 of 9');
   expect(positionOf(run, 'start-old-cluster')).toBeNull();
 });
 

@@ -2,6 +2,7 @@
  * A run of a runbook: its steps, what people see of it, its record. Every step goes through {@link Run.step}: recorded before and after,
  * parked when it fails, undone in reverse when a person aborts. `conductRun` is the frame around a runbook.
  */
+import { ApplicationFailure } from '@temporalio/common';
 import { allHandlersFinished, CancellationScope, condition, setHandler, workflowInfo } from '@temporalio/workflow';
 
 import type { NotifyInput } from '../../shared/contracts/activities.js';
@@ -17,7 +18,7 @@ import { Attention } from './attention.js';
 import { nowIso, secondsSince } from './clock.js';
 import { createDisplay } from './display.js';
 import { stepFailed, type Engine } from './engine.js';
-import { readFailure, runFailure } from './failures.js';
+import { readFailure, runFailure, type FailureFacts } from './failures.js';
 import { Gates, type GateRequest } from './gate.js';
 import { createRecorder, type Recorder } from './recorder.js';
 import { UndoStack, type Undo } from './undo-stack.js';
@@ -32,6 +33,8 @@ export type StepOptions<T> = {
   whenSkipped?: () => T;
   /** Failures that end the run at once instead of parking it: nothing was begun, and the same call can only fail again. */
   refusals?: readonly FailureType[];
+  /** Asked before the run is parked: true when it goes on another way, and {@link Run.step} then throws what {@link isLeft} knows. */
+  leave?: (facts: FailureFacts) => Promise<boolean>;
 };
 
 export class Run<StepId extends string> {
@@ -172,6 +175,9 @@ export class Run<StepId extends string> {
       this.view.failure = { step: step.id, code: facts.code, message: facts.message, hint: facts.hint, choices: [] };
       throw runFailure(facts.code, facts.message, { hint: facts.hint, next: facts.next, also: REFUSED });
     }
+    if ((await options.leave?.(facts)) === true) {
+      throw runFailure(facts.code, facts.message, { hint: facts.hint, next: facts.next, also: LEFT });
+    }
     const choice = await this.attention.park(
       step.id,
       facts,
@@ -257,6 +263,14 @@ export class Run<StepId extends string> {
 
 /** Marks the failure of a refused step: the run ends with it. */
 const REFUSED = 'refused';
+
+/** Marks the failure of a step that the run goes round. */
+const LEFT = 'left';
+
+/** True for the failure of a step whose `leave` said that the run goes on another way. */
+export function isLeft(error: unknown): boolean {
+  return error instanceof ApplicationFailure && error.details?.[1] === LEFT;
+}
 
 /** True for the failure that {@link Run.step} ends a run with. */
 export function isRefusal(details: readonly unknown[] | null | undefined): boolean {

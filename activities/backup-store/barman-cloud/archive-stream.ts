@@ -2,6 +2,8 @@
 import { createGunzip } from 'node:zlib';
 
 import { bytesOf, type Lease } from '../chunk-buffers.js';
+import type { Compression } from '../codec.js';
+import { unpackPieces } from '../codec-stream.js';
 import type { MoverTools } from '../mover-tools.js';
 
 type Tools = Pick<MoverTools, 'objects' | 'buffers' | 'progress'>;
@@ -51,11 +53,15 @@ export async function* readInOrder(tools: Tools, key: string, from: number, byte
 /** Hands the unpacked bytes of `pieces` to `take`, which must not keep them. Throws what the source, the decoder or `take` threw. */
 export async function unpackStream(
   pieces: AsyncIterable<Buffer>,
-  compression: 'none' | 'gz',
+  compression: Compression,
   take: (raw: Buffer) => void,
 ): Promise<void> {
   if (compression === 'none') {
     for await (const piece of pieces) take(piece);
+    return;
+  }
+  if (compression !== 'gz') {
+    for await (const raw of unpackPieces(pieces, compression)) take(raw);
     return;
   }
   const decoder = createGunzip({ chunkSize: RAW_BYTES });

@@ -5,7 +5,7 @@ import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import type { BaseHeader } from '../base-catalog.js';
 import type { ObjectFacts, ObjectStore } from '../s3-objects.js';
 import { parseBackupInfo, type BackupInfo, type BackupPosition } from './backup-info.js';
-import { baseFolder, baseKey, compressionName, parseArchiveName, type ArchiveName } from './object-names.js';
+import { baseFolder, baseKey, compressionOf, parseArchiveName, type ArchiveName } from './object-names.js';
 
 type Readable = Pick<ObjectStore, 'list' | 'get'>;
 
@@ -172,7 +172,7 @@ function problemOfArchives(archives: readonly StoredArchive[]): string | null {
   const missing = archives.findIndex(({ number }, at) => number !== at);
   if (archives.length === 0) return 'its data.tar is not in the bucket';
   if (missing >= 0) return `its archive number ${String(missing)} is not in the bucket (or there twice)`;
-  const foreign = archives.find(({ ending }) => ending !== '' && ending !== 'gz');
+  const foreign = archives.find(({ ending }) => compressionOf(ending) === null);
   if (foreign === undefined) return null;
-  return `${foreign.file} is compressed with ${compressionName(foreign.ending)}, which pgr cannot read (it reads gzip and plain tar); use barman-cloud-restore`;
+  return `${foreign.file} is compressed with something that pgr does not know; use barman-cloud-restore`;
 }

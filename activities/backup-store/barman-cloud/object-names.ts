@@ -1,25 +1,19 @@
 /** Where barman-cloud keeps what: `<server>/base/<backup id>/…` and `<server>/wals/<16 hex>/…` below the configured prefix. */
 import { isHistoryName } from '../../../shared/timeline.js';
+import type { Compression } from '../codec.js';
 
 /** One tar of a base. `part` is `data`, or the object id of a tablespace; `number` counts the tars into which a part was cut. */
 export type ArchiveName = { file: string; part: string; number: number; ending: string };
 
-/** Endings that barman-cloud-backup and barman-cloud-wal-archive write, and what they stand for. */
-const COMPRESSIONS: Readonly<Record<string, string>> = {
-  gz: 'gzip',
-  bz2: 'bzip2',
-  xz: 'xz',
-  snappy: 'snappy',
-  zst: 'zstd',
-  lz4: 'lz4',
-};
+/** Endings that barman-cloud-backup and barman-cloud-wal-archive write. */
+const COMPRESSIONS: readonly Compression[] = ['gz', 'bz2', 'xz', 'snappy', 'zst', 'lz4'];
 
 const ARCHIVE = /^(data|\d+)(?:_(\d{4,}))?\.tar(?:\.([a-z0-9.]+))?$/;
 const WAL_FILE = /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:\.([a-z0-9.]+))?$/;
 
-/** The word for an ending; the ending itself when barman does not write it. */
-export function compressionName(ending: string): string {
-  return COMPRESSIONS[ending] ?? ending;
+/** What an ending stands for, null for one that barman does not write. */
+export function compressionOf(ending: string): Compression | null {
+  return ending === '' ? 'none' : (COMPRESSIONS.find((one) => one === ending) ?? null);
 }
 
 /** Folder of all bases of a server. */

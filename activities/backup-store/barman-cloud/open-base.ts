@@ -8,6 +8,7 @@ import type { MoverTools } from '../mover-tools.js';
 import type { ObjectStore } from '../s3-objects.js';
 import { readInOrder, unpackStream } from './archive-stream.js';
 import { readBase, type BarmanBase, type StoredArchive } from './catalog.js';
+import { compressionOf } from './object-names.js';
 import { createExtractor, finishTree, makeBaseDir, type Place } from './extract.js';
 import { openState, saveState, type BarmanFetchState } from './fetch-state.js';
 import { proveBase } from './prove-base.js';
@@ -80,7 +81,7 @@ async function transferArchive({ tools, source, base, place, state }: Context, a
   try {
     await unpackStream(
       readInOrder({ ...tools, objects: { ...tools.objects, get: source.objects.get } }, key, start, bytes),
-      ending === 'gz' ? 'gz' : 'none',
+      compressionOf(ending) ?? 'none',
       take,
     );
     reader.end();

@@ -30,6 +30,7 @@ export async function createBarmanCloudStore(input: BarmanCloudStoreInput): Prom
   const look = (): BarmanView => createBarmanView(objects, config.server);
   return {
     kind: 'barman-cloud',
+    takesBases: false,
     async window(request) {
       const view = look();
       return withNotes(view, await computeWindow(view, request));

@@ -8,7 +8,7 @@ import type { ObjectFacts, ObjectStore } from '../s3-objects.js';
 import type { StoreContext } from '../timeline-archive.js';
 import { parseWalObjectName } from '../wal-archive.js';
 import { readCatalog, type BarmanBase } from './catalog.js';
-import { compressionName, parseWalFileName, walFolder, walKey } from './object-names.js';
+import { parseWalFileName, walFolder, walKey } from './object-names.js';
 
 type Readable = Pick<ObjectStore, 'list' | 'get'>;
 
@@ -96,6 +96,6 @@ function noteOf(foreign: readonly { name: string; ending: string }[]): string | 
   const [first] = foreign;
   const last = foreign.at(-1);
   if (first === undefined || last === undefined) return null;
-  const words = [...new Set(foreign.map(({ ending }) => compressionName(ending)))].join(', ');
-  return `${String(foreign.length)} wal files (${first.name} to ${last.name}) are compressed with ${words}, which pgr cannot read: they count as missing`;
+  const endings = [...new Set(foreign.map(({ ending }) => `.${ending}`))].join(', ');
+  return `${String(foreign.length)} wal files (${first.name} to ${last.name}) end with ${endings}, which pgr cannot read: they count as missing`;
 }

@@ -68,6 +68,7 @@ export function createReadOnlyStore(input: ReadOnlyStoreInput): BackupStore {
   };
   return {
     kind: 'databasus-bucket',
+    takesBases: false,
     async window(request) {
       const { view, context } = look();
       const window = await computeWindow(context, request);
@@ -89,7 +90,8 @@ export function createReadOnlyStore(input: ReadOnlyStoreInput): BackupStore {
       throw readOnly();
     },
     pause: () => Promise.reject(readOnly()),
-    resume: () => Promise.reject(readOnly()),
+    // Nothing was paused here, so giving up a pause is done already.
+    resume: () => Promise.resolve({ outcome: 'nothing-to-do', note: 'a store of kind databasus-bucket is only read' }),
     abandonTimeline: () => Promise.reject(readOnly()),
     check: () =>
       checkBucket({

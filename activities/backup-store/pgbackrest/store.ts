@@ -44,6 +44,7 @@ export async function createPgbackrestStore(input: PgbackrestStoreInput): Promis
   ];
   return {
     kind: 'pgbackrest',
+    takesBases: true,
     async window(request) {
       const view = look(request.live);
       return withNotes(view, await computeWindow(view, request));

@@ -164,7 +164,7 @@ function noteOf(names: readonly string[]): string[] {
   const [first] = [...names].sort();
   if (first === undefined) return [];
   return [
-    `${String(names.length)} wal files (the first is ${first}) are compressed in a way that pgr cannot read (it reads gz, lz4, zst and plain ones): they count as missing`,
+    `${String(names.length)} wal files (the first is ${first}) are compressed in a way that pgr cannot read: they count as missing`,
   ];
 }
 

@@ -1,9 +1,10 @@
 /** The archive and the backups: without them there is nothing to recover from. */
-import type { NodeConfig } from '../../../config/schema.js';
+import { MAIN_STORE, type NodeConfig } from '../../../config/schema.js';
 import type { WindowResult } from '../../../shared/contracts/plan.js';
 import type { EvidenceCheck } from '../../../shared/contracts/sandbox.js';
 import { compareTimestamps, secondsBetween } from '../../../shared/target-time.js';
 import type { ActivityDeps } from '../../lib/deps.js';
+import { environmentOf, storeNamesOf } from '../../lib/environment-config.js';
 import { connectNode } from '../connection.js';
 import { readArchiver, readArchiveSettings } from '../promotion/archive-wait.js';
 import { archivingProblem } from '../promotion/production-settings.js';
@@ -56,7 +57,17 @@ export async function checkStore(deps: ActivityDeps, environment: string, now: s
   const reach = await attempt('window', 'not empty', async () =>
     windowRows(await createReadWindow(deps)({ environment }), now),
   );
-  return [...own, ...reach];
+  const others = await Promise.all(
+    storeNamesOf(environmentOf(deps.config, environment))
+      .filter((name) => name !== MAIN_STORE)
+      .map((name) => attempt(`store ${name}`, 'reachable', () => checkOther(deps, environment, name))),
+  );
+  return [...own, ...reach, ...others.flat()];
+}
+
+async function checkOther(deps: ActivityDeps, environment: string, name: string): Promise<EvidenceCheck[]> {
+  const rows = await (await deps.store(environment, name)).check();
+  return rows.map((one) => ({ ...one, check: `${name}: ${one.check}` }));
 }
 
 /** Rows about a window. Pure. */

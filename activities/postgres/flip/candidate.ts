@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../../shared/lsn.js';
 import { parseHistory, historyName } from '../../../shared/timeline.js';
 import { stepFailure } from '../../lib/failure.js';
+import { errorText } from './error-text.js';
 import type { Flip } from './flip-context.js';
 import type { FormerSettings } from './flip-note.js';
 import { lsnOrNull } from './lsn-text.js';
@@ -108,18 +109,28 @@ export async function waitForReplay(
   }, timeoutMs);
 }
 
+type Names = Record<'from' | 'to', Pick<Flip['from'], 'name'>>;
+
 /**
  * Promotes and returns once it accepts writes. `pg_promote(true)` would look ten times a second only. A second call while a promotion is under way changes
  * nothing. Throws DatabaseUnavailable.
  */
-export async function promote(flip: Flip, client: pg.Client): Promise<void> {
+export async function promote(flip: Names, client: pg.Client): Promise<void> {
   if (!(await isInRecovery(client))) return;
-  await client.query('select pg_promote(false)');
-  const done = await waitUntil(async () => ((await isInRecovery(client)) ? null : true), PROMOTE_TIMEOUT_MS);
-  if (done !== null) return;
-  throw stepFailure('DatabaseUnavailable', `${flip.to.name} was told to promote itself and is still in recovery`, {
-    hint: `read its server log; ${flip.from.name} stays fenced; then \`pgr retry\``,
+  const hint = `read its server log; ${flip.from.name} stays fenced; then \`pgr retry\``;
+  const done = await orderPromotion(client).catch((cause: unknown) => {
+    const why = `${flip.to.name} was told to promote itself and does not answer any more: ${errorText(cause)}`;
+    throw stepFailure('DatabaseUnavailable', why, { hint, cause });
   });
+  if (done) return;
+  throw stepFailure('DatabaseUnavailable', `${flip.to.name} was told to promote itself and is still in recovery`, {
+    hint,
+  });
+}
+
+async function orderPromotion(client: pg.Client): Promise<boolean> {
+  await client.query('select pg_promote(false)');
+  return (await waitUntil(async () => ((await isInRecovery(client)) ? null : true), PROMOTE_TIMEOUT_MS)) !== null;
 }
 
 async function isInRecovery(client: pg.Client): Promise<boolean> {

@@ -26,6 +26,7 @@ class CannotGoOn extends Error {}
 const CHECKPOINT_TIMEOUT_MS = 120_000;
 /** The candidate was at most `maxLagBytes` behind a moment ago. */
 const CATCH_UP_TIMEOUT_MS = 10_000;
+/** Clients that end two segments while two are filled write faster than this can help. */
 const SEGMENT_ATTEMPTS = 3;
 
 /**

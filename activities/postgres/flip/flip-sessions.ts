@@ -22,7 +22,9 @@ const STATEMENT_TIMEOUT_MS = 5_000;
 const ROUTES_TIMEOUT_MS = 3_000;
 /** Any number that nobody else uses; the session that holds it on the candidate is the one attempt of a flip that may act. */
 const LOCK_KEY = 7_047_250_219;
+/** A server process notices that its client was killed at its next message, on a busy machine after some hundred milliseconds. */
 const LOCK_TIMEOUT_MS = 1_000;
+/** A round trip on the way to the candidate; more often would only load it. */
 const LOCK_EVERY_MS = 10;
 
 /** A session that stays open until `close`. Errors as connectNode. */

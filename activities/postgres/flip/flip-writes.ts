@@ -10,7 +10,9 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 import type { FlipInput, FlipResult } from '../../../shared/contracts/flip.js';
 import type { ActivityDeps } from '../../lib/deps.js';
+import { isConnectionTrouble } from '../../lib/database.js';
 import { isFailureOf, stepFailure } from '../../lib/failure.js';
+import { errorText } from './error-text.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { readReady } from './flip-ready.js';
 import * as acts from './flip-acts.js';
@@ -45,6 +47,12 @@ export function createFlipWrites(deps: ActivityDeps) {
     const nodes = await openNodes(flip);
     try {
       return await undisturbed(() => flipWith(flip, nodes));
+    } catch (cause) {
+      if (!isConnectionTrouble(cause)) throw cause;
+      throw stepFailure('DatabaseUnavailable', `a server went away in the middle of the flip: ${errorText(cause)}`, {
+        hint: 'see `pgr topology`; then `pgr retry`',
+        cause,
+      });
     } finally {
       await closeNodes(nodes);
     }

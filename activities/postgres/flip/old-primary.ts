@@ -47,18 +47,26 @@ export async function stopInOrder(flip: Flip): Promise<Stopping | null> {
     return (await peekShutDown(flip.from.dataDir)) ?? (isOver ? 'never' : null);
   }, flip.stopTimeoutMs);
   if (seen === null || seen === 'never') return null;
-  const proven = proves(flip, seen)
-    ? Promise.resolve(seen.checkpointLsn)
-    : proveShutDown(flip).then((control) => control?.checkpointLsn ?? null);
-  return { seen: seen.checkpointLsn, proven, ended };
+  return { seen: seen.checkpointLsn, proven: provenCheckpoint(flip, seen), ended };
 }
 
-function proves(flip: Flip, { whole, systemIdentifier }: ShutDown): boolean {
-  return whole && systemIdentifier === flip.plan.from.systemIdentifier;
+/** Whose shutdown is to be proven. */
+export type HandsOver = {
+  from: Pick<Flip['from'], 'binDir' | 'dataDir'>;
+  plan: { from: Pick<Flip['plan']['from'], 'systemIdentifier'> };
+};
+
+/**
+ * Where the shutdown checkpoint is, proven: by the glance when that saw a whole pg_control of the planned cluster, else by pg_controldata. Null when neither
+ * proves it.
+ */
+export async function provenCheckpoint(flip: HandsOver, seen: ShutDown): Promise<Lsn | null> {
+  if (seen.whole && seen.systemIdentifier === flip.plan.from.systemIdentifier) return seen.checkpointLsn;
+  return (await proveShutDown(flip))?.checkpointLsn ?? null;
 }
 
 /** What pg_controldata says of a cluster that is shut down, null when it is not. */
-export async function proveShutDown(flip: Flip): Promise<ControlData | null> {
+export async function proveShutDown(flip: HandsOver): Promise<ControlData | null> {
   const { binDir, dataDir } = flip.from;
   return waitUntil(
     async () => {

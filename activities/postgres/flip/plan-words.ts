@@ -4,13 +4,13 @@ import type { FlipNodes } from './choose-nodes.js';
 import type { NodeFacts } from './preflight-facts.js';
 
 /**
- * Measured on a pair with an idle archive: paused clients see 114-191 ms of latency (53-64 with `cut`), others reconnect within 254-720 ms; a failover
- * has no server to stop. High end of each, because an estimate should be kept.
+ * How long writes are expected to wait, in milliseconds: the slow end of what `npm run bench:flip` measured on a disk with ext4 (bench/README.md), because an
+ * estimate should be kept. File systems that take long over a flush add to it: 496 ms through the pooler on a pool of zfs-fuse. A failover has no server to stop.
  */
 export function outageOf(flip: { failover: boolean; mode: FlipMode; hasPoolers: boolean }): number {
   if (flip.failover) return 250;
-  if (flip.mode === 'cut') return flip.hasPoolers ? 70 : 400;
-  return flip.hasPoolers ? 150 : 700;
+  if (flip.mode === 'cut') return flip.hasPoolers ? 150 : 400;
+  return flip.hasPoolers ? 200 : 700;
 }
 
 type Facts = {

@@ -9,6 +9,7 @@ import { sha256Hex } from '../../../shared/sha256.js';
 import { secondsBetween } from '../../../shared/target-time.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { environmentOf } from '../../lib/environment-config.js';
+import { stepFailure } from '../../lib/failure.js';
 import { placeOf } from '../sandbox/place.js';
 import { createReadSandbox } from '../sandbox/read-sandbox.js';
 import { readLastCommitOf } from './last-commit.js';
@@ -20,6 +21,7 @@ export function createPlanPromotion(deps: ActivityDeps) {
   return async function planPromotion(input: PlanPromotionInput): Promise<PromotionPlan> {
     const { ref, plan } = input;
     const environment = environmentOf(deps.config, input.environment);
+    await requireArchive(deps, input.environment);
     const sandbox = placeOf(deps.config, ref);
     // A sandbox whose server went down (a reboot while the gate was open) is brought back to its target first.
     await readSandbox({ ref });
@@ -45,6 +47,17 @@ export function createPlanPromotion(deps: ActivityDeps) {
     };
     return { ...body, hash: sha256Hex(canonicalJson(body)) };
   };
+}
+
+/** Afterwards a base of the new primary is taken and its archive verified: a store that is only read cannot have either. */
+async function requireArchive(deps: ActivityDeps, environment: string): Promise<void> {
+  const store = await deps.store(environment);
+  if (store.takesBases) return;
+  throw stepFailure(
+    'PreconditionFailed',
+    `the backup store of ${environment} (${store.kind}) is only read: the promoted primary would have no archive and no base`,
+    { hint: 'put the store that production archives to under backups in the config, and this one under otherBackups' },
+  );
 }
 
 function describeBackups(environment: EnvironmentConfig): string {

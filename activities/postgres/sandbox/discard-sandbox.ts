@@ -10,7 +10,7 @@ import { jobIdFor } from '../../../shared/ids.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { namesIn, syncDirectory } from '../data-directory.js';
-import { fetchJobId } from './fetch-job.js';
+import { baseDoneFile, fetchJobId } from './fetch-job.js';
 import { refuseNearData } from './guard.js';
 import { changeMarker, isOurs, notOurs, readMarker, refuseUnlessThrowaway } from './marker.js';
 import { placeOf, type SandboxPlace } from './place.js';
@@ -37,6 +37,8 @@ export function createDiscardSandbox(deps: Pick<ActivityDeps, 'config' | 'jobs' 
       await deps.jobs.end(jobIdFor(ref.runId, step));
     }
     await deps.jobs.end(fetchJobId(place));
+    // The run may restore from another store: what this transfer had reached says nothing about that one.
+    await rm(baseDoneFile(deps.jobs.directory(fetchJobId(place))), { force: true });
     await stop();
     await removeSocketDir(socketDir);
     const freedBytes = await bytesIn(place.dir);

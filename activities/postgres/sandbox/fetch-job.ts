@@ -5,6 +5,7 @@ import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import { jobIdFor } from '../../../shared/ids.js';
 import type { FetchSpec } from '../../lib/backup-store.js';
 import type { ActivityDeps } from '../../lib/deps.js';
+import { storeConfigOf } from '../../lib/environment-config.js';
 import { programEnvironment } from '../../lib/exec-secrets.js';
 import type { JobSpec } from '../../lib/job-runner.js';
 import { ownerOf, pathExists, replaceFileUnflushed } from '../data-directory.js';
@@ -27,6 +28,7 @@ export async function prepareFetchJob(
   const bases = (await pathExists(place.dataDir)) ? [] : plan.baseChain;
   const spec: FetchSpec = {
     environment: place.ref.environment,
+    ...(plan.store === undefined ? {} : { store: plan.store }),
     baseIds: bases.map((base) => base.id),
     baseDirs: bases.map((_, index) => baseDirOf(place, index)),
     wal: {
@@ -39,11 +41,11 @@ export async function prepareFetchJob(
     owner: process.getuid?.() === 0 ? owner : null,
   };
   await replaceFileUnflushed(place.fetchSpec, `${JSON.stringify(spec, null, 2)}\n`, owner);
-  const store = await deps.store(place.ref.environment);
+  const store = await deps.store(place.ref.environment, plan.store);
   return {
     id: fetchJobId(place),
     argv: [deps.program.node, ...store.fetchCommand(place.fetchSpec)],
-    env: programEnvironment(place.environment.backups),
+    env: programEnvironment(storeConfigOf(place.environment, plan.store)),
   };
 }
 

@@ -52,6 +52,8 @@ describe('planning a recovery', () => {
           test: {
             postgres: { user: 'postgres', database: 'postgres' },
             nodes: [node('dallas', cluster.port), node('chicago', 1)],
+            backups: { kind: 's3' },
+            otherBackups: {},
             sandbox: { dir: path.join(objects.root, 'sandboxes') },
           },
         },

@@ -16,7 +16,7 @@ export async function buildPrograms(): Promise<Programs> {
   const dir = await serverDirectory('pgr-programs-');
   await chmod(dir, 0o755);
   const modules = path.join(process.cwd(), 'node_modules');
-  for (const name of ['lz4-napi', '@antoniomuso']) {
+  for (const name of ['lz4-napi', '@antoniomuso', 'snappy', '@napi-rs']) {
     await cp(path.join(modules, name), path.join(dir, 'node_modules', name), { recursive: true, dereference: true });
   }
   await build({
@@ -29,7 +29,7 @@ export async function buildPrograms(): Promise<Programs> {
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    external: ['lz4-napi', 'pg-native'],
+    external: ['lz4-napi', 'snappy', 'pg-native'],
     logLevel: 'error',
   });
   return {

@@ -35,14 +35,13 @@ export async function fillBucket(s3: TestS3, prefix: string): Promise<ObjectStor
   return objects;
 }
 
+/** With `others` the bucket is not the store of production, which is an empty one; its copies below these prefixes are further stores. */
+type SceneOptions = { binDir: string; prefix: string; secretKey?: string; others?: Record<string, string> };
+
 export type Scene = { dir: string; distDir: string; configPath: string; deps: ActivityDeps; remove(): Promise<void> };
 
 /** An environment `shop` without any live node, whose store is the bucket. */
-export async function makeScene(
-  s3: TestS3,
-  expected: ExpectedDatabase,
-  options: { binDir: string; prefix: string; secretKey?: string },
-): Promise<Scene> {
+export async function makeScene(s3: TestS3, expected: ExpectedDatabase, options: SceneOptions): Promise<Scene> {
   const dir = await serverDirectory('pgr-databasus-');
   await chmod(dir, 0o755);
   const distDir = path.join(dir, 'dist');
@@ -54,7 +53,7 @@ export async function makeScene(
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    external: ['lz4-napi', 'pg-native'],
+    external: ['lz4-napi', 'snappy', 'pg-native'],
     logLevel: 'error',
   });
   process.env['PGR_TEST_S3_KEY'] = s3.accessKeyId;
@@ -78,10 +77,24 @@ async function config(
   dir: string,
   s3: TestS3,
   expected: ExpectedDatabase,
-  { binDir, prefix }: { binDir: string; prefix: string },
+  { binDir, prefix, others }: SceneOptions,
 ): Promise<unknown> {
   const port = await freePort();
   const { database, query } = expected;
+  const bucketAt = (at: string): unknown => ({
+    kind: 'databasus-bucket',
+    ...s3.location,
+    prefix: at,
+    secretKey: 'env:PGR_TEST_CONTROLLER_KEY',
+    databaseId: expected.id,
+  });
+  const stores =
+    others === undefined
+      ? { backups: bucketAt(prefix) }
+      : {
+          backups: { kind: 's3', ...s3.location, prefix: 'empty/' },
+          otherBackups: Object.fromEntries(Object.entries(others).map(([name, at]) => [name, bucketAt(at)])),
+        };
   return {
     version: 1,
     stateDir: path.join(dir, 'state'),
@@ -104,13 +117,7 @@ async function config(
           kind: 'multihost',
           url: `postgresql://postgres@127.0.0.1:${String(port)}/postgres?target_session_attrs=read-write`,
         },
-        backups: {
-          kind: 'databasus-bucket',
-          ...s3.location,
-          prefix,
-          secretKey: 'env:PGR_TEST_CONTROLLER_KEY',
-          databaseId: expected.id,
-        },
+        ...stores,
         sandbox: { dir: path.join(dir, 'sandboxes'), sharedBuffers: '32MB' },
         heartbeat: { enabled: false },
         checks: [

@@ -7,6 +7,8 @@ import path from 'node:path';
 
 import { readControlData } from '../../../activities/postgres/control-data.js';
 import { peekShutDown } from '../../../activities/postgres/flip/control-peek.js';
+import { provenCheckpoint } from '../../../activities/postgres/flip/old-primary.js';
+import { formatLsn } from '../../../shared/lsn.js';
 import { destroyAllClusters, startCluster } from '../../support/cluster.js';
 
 afterEach(destroyAllClusters);
@@ -43,3 +45,17 @@ test.each(servers)(
     await expect(peekShutDown(cluster.dataDir)).resolves.toBeNull();
   },
 );
+
+test('a glance that proves nothing is not taken for the shutdown checkpoint: pg_controldata says it, or nobody', async () => {
+  const cluster = await startCluster();
+  await cluster.stop();
+  const { systemIdentifier, checkpointLsn } = (await readControlData(cluster.binDir, cluster.dataDir))!;
+  const flip = { from: cluster, plan: { from: { systemIdentifier } } };
+  const elsewhere = formatLsn(1n);
+  const torn = { checkpointLsn: elsewhere, systemIdentifier, whole: false };
+  await expect(provenCheckpoint(flip, torn)).resolves.toBe(checkpointLsn);
+  const stranger = { checkpointLsn: elsewhere, systemIdentifier: '1', whole: true };
+  await expect(provenCheckpoint(flip, stranger)).resolves.toBe(checkpointLsn);
+  const other = { from: cluster, plan: { from: { systemIdentifier: '1' } } };
+  await expect(provenCheckpoint(other, { checkpointLsn, systemIdentifier, whole: true })).resolves.toBeNull();
+});

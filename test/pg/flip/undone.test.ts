@@ -83,6 +83,16 @@ test('the candidate dies between fence and promotion: the old primary takes writ
   expect(await scene.chicago.query('select id::int from orders')).toEqual([{ id: 1 }]);
 });
 
+test('a candidate that does not replay what the old primary wrote last is not promoted', async () => {
+  const scene = await makeFlipScene();
+  const input = await scene.flipInput('r1');
+  const flipWrites = createFlipWrites(afterFence(scene, () => scene.chicago.query('select pg_wal_replay_pause()')));
+  await expectUndone(scene, flipWrites(input), /chicago has not replayed the shutdown checkpoint of dallas/);
+  await scene.chicago.query('select pg_wal_replay_resume()');
+  await streams(scene);
+  await expect(createFlipWrites(scene.deps)(input)).resolves.toMatchObject({ outcome: 'flipped', timeline: 2 });
+});
+
 test('the router goes away before anything was touched: it is waited for', async () => {
   const scene = await makeFlipScene();
   const input = await scene.flipInput('r1');

@@ -18,11 +18,13 @@ import {
 import { changeMarker, requireMarker } from '../../../activities/postgres/sandbox/marker.js';
 import { baseDirOf, placeOf, type SandboxPlace } from '../../../activities/postgres/sandbox/place.js';
 import { connectSandbox } from '../../../activities/postgres/sandbox/session.js';
+import { pollUntil } from '../../../activities/lib/poll.js';
+import { pathExists } from '../../../activities/postgres/data-directory.js';
 import { readPostmaster } from '../../../activities/postgres/postmaster.js';
 import { stopServer } from '../../../activities/postgres/server.js';
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
-import { formatLsn, lsnToBigInt } from '../../../shared/lsn.js';
+import { formatLsn, lsnToBigInt, parseLsn } from '../../../shared/lsn.js';
 import { makeWorld, planOf, refOf, type World } from './support.js';
 
 jest.setTimeout(60_000);
@@ -289,12 +291,31 @@ describe('a recovery that cannot get there', () => {
     expect((await run.restore({ ref, plan })).files).toBe(20);
   });
 
-  test('says which setting is too small', async () => {
+  test('a plan that knows smaller settings than the base has: those of the base count', async () => {
     const { ref } = sandbox('settings');
     const plan = await planOf(world);
     const minimumSettings = { ...plan.minimumSettings, maxConnections: 10 };
     await restored(ref, { ...plan, minimumSettings });
-    await expect(run.replay({ ref, plan: { ...plan, minimumSettings } })).rejects.toMatchObject({
+    expect((await run.replay({ ref, plan: { ...plan, minimumSettings } })).replayedTo).toBe(world.kept.time);
+  });
+
+  test('says which setting is too small, when the primary raised it after the base', async () => {
+    const { ref } = sandbox('raised');
+    const { primary, archive } = world;
+    const { minimumSettings } = await planOf(world);
+    await primary.query('alter system set max_connections = 300');
+    await primary.stop();
+    await primary.start();
+    await primary.query('create table afterwards ()');
+    const [row] = await primary.query<{ lsn: string; name: string }>(
+      'select pg_current_wal_insert_lsn()::text as lsn, pg_walfile_name(pg_switch_wal()) as name',
+    );
+    const archived = path.join(archive, 'wal', row!.name);
+    expect(await pollUntil(async () => ((await pathExists(archived)) ? true : null), { timeoutMs: 20_000 })).toBe(true);
+    const stop = { kind: 'lsn', lsn: parseLsn(row!.lsn)!, inclusive: true } as const;
+    const plan = await planOf(world, { stop, minimumSettings, lastSegment: row!.name });
+    await restored(ref, plan);
+    await expect(run.replay({ ref, plan })).rejects.toMatchObject({
       type: 'RecoveryStopped',
       message: expect.stringContaining('max_connections') as unknown,
     });

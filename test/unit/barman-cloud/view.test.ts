@@ -69,7 +69,7 @@ test('what died, failed or is running is never a base, and is said', async () =>
 });
 
 test.each([
-  ['another compression', { 'data.tar.snappy': 'x' }, BACKUP_INFO, /data.tar.snappy is compressed with snappy/],
+  ['another compression', { 'data.tar.br': 'x' }, BACKUP_INFO, /data.tar.br is compressed with something/],
   ['no archive', {}, BACKUP_INFO, /data.tar is not in the bucket/],
   ['a missing second archive', { 'data.tar': 'x', 'data_0002.tar': 'x' }, BACKUP_INFO, /archive number 1/],
   [
@@ -124,16 +124,16 @@ test('wal is found in its folders, histories beside them, in every compression t
 
 test('wal in a compression that cannot be read counts as missing, and is said', async () => {
   await base('20261121T171338');
-  await put('main/wals/0000000100000000/000000010000000000000001.bz2');
-  await put('main/wals/0000000100000000/000000010000000000000002.snappy');
+  await put('main/wals/0000000100000000/000000010000000000000001.gpg');
+  await put('main/wals/0000000100000000/000000010000000000000002.br');
   await put('main/wals/0000000100000000/000000010000000000000002.gz');
-  await put('main/wals/0000000100000000/000000010000000000000003.snappy');
+  await put('main/wals/0000000100000000/000000010000000000000003.br');
   const view = createBarmanView(objects, 'main');
   expect((await listWalFiles(view.objects, view.walPrefix)).map(({ name }) => name)).toEqual([
     '000000010000000000000002',
   ]);
   expect(view.notes()).toEqual([
-    '2 wal files (000000010000000000000001 to 000000010000000000000003) are compressed with bzip2, snappy, which pgr cannot read: they count as missing',
+    '2 wal files (000000010000000000000001 to 000000010000000000000003) end with .gpg, .br, which pgr cannot read: they count as missing',
   ]);
   const config = {
     kind: 'barman-cloud' as const,
