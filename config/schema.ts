@@ -178,6 +178,24 @@ const storeSchema = z.discriminatedUnion('kind', [
     maxBaseAge: duration.prefault('8d'),
     maxWalAge: duration.prefault('1h'),
   }),
+  /** A repository of pgBackRest, read and restored by pgBackRest itself. */
+  z.strictObject({
+    kind: z.literal('pgbackrest'),
+    stanza: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'use the name of the stanza as pgbackrest.conf has it'),
+    /** How it is started on the hosts of the nodes; as root it runs as the owner of the data directory. */
+    command: z.array(z.string().min(1)).min(1).default(['pgbackrest']),
+    /** How `backup` and `annotate` are started where they have to run on a repository host. */
+    backupCommand: z.array(z.string().min(1)).min(1).optional(),
+    /** Key of the repository; pgBackRest's own order when left out. */
+    repo: z.int().min(1).max(256).optional(),
+    /** Processes of one restore; as many as there are processors (at most 8) when left out. */
+    processMax: z.int().min(1).max(999).optional(),
+    /** Refuses a stanza that has no backups of this cluster. */
+    systemIdentifier: z
+      .string()
+      .regex(/^\d{1,20}$/, 'use the number that pg_controldata prints, in quotes')
+      .optional(),
+  }),
 ]);
 
 const recordStoreSchema = z.discriminatedUnion('kind', [
@@ -286,6 +304,7 @@ export type NodeConfig = z.output<typeof nodeSchema>;
 export type StoreConfig = z.output<typeof storeSchema>;
 /** A bucket with our own layout. */
 export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
+export type PgbackrestConfig = Extract<StoreConfig, { kind: 'pgbackrest' }>;
 export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;

@@ -21,7 +21,17 @@ async function bundlePrograms() {
     logLevel: 'warning',
   };
   await Promise.all(
-    ['wal-push', 'mover', 'fetch-databasus', 'take-base', 'restore-dump', 'pg-health', 'resume-poolers'].map((name) =>
+    [
+      'wal-push',
+      'mover',
+      'fetch-databasus',
+      'take-base',
+      'restore-dump',
+      'pg-health',
+      'resume-poolers',
+      'fetch-pgbackrest',
+      'backup-pgbackrest',
+    ].map((name) =>
       build({
         ...common,
         entryPoints: [path.join(dist, 'workers', `${name}.js`)],

@@ -6,6 +6,7 @@ import { createRecordStore } from '../activities/audit/create-record-store.js';
 import type { RecordStore } from '../activities/audit/record-store.js';
 import { createBarmanCloudStore } from '../activities/backup-store/barman-cloud/store.js';
 import { createBucketStore } from '../activities/backup-store/databasus/store.js';
+import { createPgbackrestStore } from '../activities/backup-store/pgbackrest/store.js';
 import { createS3Store } from '../activities/backup-store/s3-store.js';
 import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
@@ -60,10 +61,12 @@ function createStores(
     const key = `${environment}/${name}`;
     const known = stores.get(key);
     if (known) return known;
-    const created = createStore(storeConfigOf(environmentOf(config, environment), name), {
+    const own = environmentOf(config, environment);
+    const created = createStore(storeConfigOf(own, name), {
       environment,
       resolveSecret,
       program,
+      dataDirs: own.nodes.map(({ dataDir }) => dataDir),
     });
     stores.set(key, created);
     // A store that could not be made (a secret was not readable) is tried again by the next caller.
@@ -72,7 +75,7 @@ function createStores(
   };
 }
 
-type StoreInput = Pick<ActivityDeps, 'resolveSecret' | 'program'> & { environment: string };
+type StoreInput = Pick<ActivityDeps, 'resolveSecret' | 'program'> & { environment: string; dataDirs: string[] };
 
 /** The store of a kind. */
 function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStore> {
@@ -81,6 +84,8 @@ function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStor
       return createBarmanCloudStore({ ...input, config });
     case 'databasus-bucket':
       return createBucketStore({ ...input, config });
+    case 'pgbackrest':
+      return createPgbackrestStore({ ...input, config });
     case 's3':
     default:
       return createS3Store({ ...input, config });

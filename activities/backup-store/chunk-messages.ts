@@ -39,6 +39,8 @@ export type WalRequest = {
   name: string;
   owner: Owner;
   expected: ExpectedSegment | null;
+  /** Of the decompressed content, where the store knows it. */
+  sha1: string | null;
   limitBytes: number;
 };
 

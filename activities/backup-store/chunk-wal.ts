@@ -1,4 +1,5 @@
 /** One WAL file into the spool: complete and checked under its plain name, or not there. */
+import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,6 +8,7 @@ import { openFile, problemOfData, writeFully } from './chunk-files.js';
 import type { WalReply, WalRequest } from './chunk-messages.js';
 import { decompress, type Compression } from './codec.js';
 import type { SyncCodec } from './codec-sync.js';
+import { problemOfDigest } from './wal-archive.js';
 import { problemOfFirstPage } from './wal-page.js';
 
 /** Decompresses, checks, writes `<name>.tmp` and renames it. A file with a problem is not renamed. */
@@ -36,15 +38,20 @@ async function writeContent(
   const stored = bytesOf(request.lease);
   if (expected === null || !isSync(compression)) {
     const raw = await decompress(stored, compression, limitBytes);
-    const bad = expected === null ? null : problemOfWhole(raw, expected);
+    const bad =
+      (expected === null ? null : problemOfWhole(raw, expected)) ??
+      problemOfDigest(request.sha1, () => createHash('sha1').update(raw).digest('hex'));
     writeFully(fd, raw, 0);
     return { bad, rawBytes: raw.length };
   }
   let bad: string | null = null;
+  const hash = request.sha1 === null ? null : createHash('sha1');
   codec.decompress(stored, compression, expected.segmentBytes, (raw, offset) => {
     if (offset === 0) bad = problemOfFirstPage(raw, expected);
+    hash?.update(raw);
     writeFully(fd, raw, offset);
   });
+  bad ??= problemOfDigest(request.sha1, () => hash?.digest('hex') ?? '');
   return { bad, rawBytes: expected.segmentBytes };
 }
 

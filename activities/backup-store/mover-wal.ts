@@ -94,16 +94,18 @@ async function fetchFile(
   if (file.bytes === 0) return 'is empty';
   const lease = await tools.buffers.acquire(file.bytes);
   try {
-    await tools.objects.get(file.key, { start: 0, end: file.bytes - 1 }, bytesOf(lease));
+    const content = await tools.objects.get(file.key, { start: 0, end: file.bytes - 1 }, bytesOf(lease));
     tools.progress.fetched(file.bytes);
     const reply = await tools.threads.run({
       kind: 'wal',
-      lease,
+      // What a repository decrypts on the way is a little shorter than what it keeps.
+      lease: { ...lease, bytes: content.length },
       compression: file.compression,
       dir: spec.wal.dir,
       name,
       owner: spec.owner,
       expected,
+      sha1: file.sha1 ?? null,
       limitBytes: expected?.segmentBytes ?? LARGEST_HISTORY_BYTES,
     });
     return reply.bad;

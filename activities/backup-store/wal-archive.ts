@@ -1,4 +1,6 @@
 /** The archived WAL as it lies in the bucket: `wal/<name>[.gz|.zst|.lz4|.bz2|.xz|.snappy]`, whatever program put it there. */
+import { createHash } from 'node:crypto';
+
 import { stepFailure } from '../lib/failure.js';
 import { decompress, type Compression } from './codec.js';
 import type { ObjectStore } from './s3-objects.js';
@@ -13,10 +15,13 @@ export type WalFile = {
   bytes: number;
   /** When the object was written, by the clock of the store. */
   archivedAt: string;
+  /** SHA-1 of the content, where the name of the object says it. */
+  sha1?: string;
 };
 
+/** pgBackRest puts the SHA-1 of the content behind the name of a segment. */
 const NAME =
-  /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:\.(gz|zst|lz4|bz2|xz|snappy))?$/;
+  /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:-([0-9a-f]{40}))?(?:\.(gz|zst|lz4|bz2|xz|snappy))?$/;
 
 /** When a file is there in several compressions: what needs no decoder first. */
 const PREFERENCE: readonly Compression[] = ['none', 'lz4', 'gz', 'zst', 'snappy', 'xz', 'bz2'];
@@ -25,10 +30,11 @@ const PREFERENCE: readonly Compression[] = ['none', 'lz4', 'gz', 'zst', 'snappy'
 const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;
 
 /** Splits the file name of an object; null when it is none of the archive's. */
-export function parseWalObjectName(fileName: string): { name: string; compression: Compression } | null {
+export function parseWalObjectName(fileName: string): Pick<WalFile, 'name' | 'compression' | 'sha1'> | null {
   const match = NAME.exec(fileName);
   if (match?.[1] === undefined) return null;
-  return { name: match[1], compression: (match[2] ?? 'none') as Compression };
+  const sha1 = match[2] === undefined ? {} : { sha1: match[2] };
+  return { name: match[1], compression: (match[3] ?? 'none') as Compression, ...sha1 };
 }
 
 /**
@@ -71,9 +77,16 @@ export async function unpackWalFile(stored: Buffer, file: WalFile, walSegmentByt
   if (!/^[0-9A-F]{24}(\.partial)?$/.test(file.name)) return raw;
   const name = file.name.slice(0, 24);
   const segmentBytes = walSegmentBytes ?? readWalPageHeader(raw)?.segmentBytes ?? raw.length;
-  const problem = problemOfSegment(raw, { name, segmentBytes, systemIdentifier: null, postgresMajor: null });
+  const problem =
+    problemOfSegment(raw, { name, segmentBytes, systemIdentifier: null, postgresMajor: null }) ??
+    problemOfDigest(file.sha1 ?? null, () => createHash('sha1').update(raw).digest('hex'));
   if (problem !== null) throw walCorrupt(file, problem);
   return raw;
+}
+
+/** What is wrong when the content has another SHA-1 than its name says. */
+export function problemOfDigest(expected: string | null, digest: () => string): string | null {
+  return expected === null || digest() === expected ? null : 'has another content than the SHA-1 in its name says';
 }
 
 /** The failure for a WAL object that cannot be used; it names the object. */

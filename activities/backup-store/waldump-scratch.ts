@@ -5,6 +5,7 @@ import path from 'node:path';
 
 import { segmentName } from '../../shared/timeline.js';
 import type { ArchiveSegment } from './holes.js';
+import { createLimit } from './limit.js';
 import type { ObjectStore } from './s3-objects.js';
 import { readWalFile, walCorrupt } from './wal-archive.js';
 import { problemOfSegment } from './wal-page.js';
@@ -103,21 +104,4 @@ async function readSegment(deps: ScratchDeps, segment: ArchiveSegment): Promise<
   const problem = problemOfSegment(content, { name, segmentBytes: walSegmentBytes, systemIdentifier, postgresMajor });
   if (problem !== null) throw walCorrupt(segment.file, problem);
   return content;
-}
-
-/** Runs at most `most` of the works at once, in order. */
-function createLimit(most: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
-    if (running < most) running += 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running -= 1;
-      else next(); // hands the place over
-    }
-  };
 }

@@ -16,6 +16,8 @@ export type ClusterOptions = {
   dir?: string;
   /** Lines added to postgresql.conf. */
   conf?: readonly string[];
+  /** Settings of ours that this major does not know. */
+  omit?: readonly string[];
   /** Superuser with this password over scram when given, else trust. */
   password?: string;
   initdb?: readonly string[];
@@ -89,7 +91,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     owner,
     ...(options.password === undefined ? {} : { password: options.password }),
   });
-  await appendConf(cluster, [...defaultConf(port), ...(options.conf ?? [])]);
+  await appendConf(cluster, [...defaultConf(port, options.omit), ...(options.conf ?? [])]);
   if (options.start !== false) await startOrDestroy(cluster);
   return cluster;
 }
@@ -203,8 +205,8 @@ async function startOrDestroy(cluster: Cluster): Promise<void> {
   }
 }
 
-function defaultConf(port: number): string[] {
-  return [
+function defaultConf(port: number, omit: readonly string[] = []): string[] {
+  const lines = [
     `port = ${String(port)}`,
     "listen_addresses = '127.0.0.1'",
     "unix_socket_directories = ''",
@@ -217,4 +219,5 @@ function defaultConf(port: number): string[] {
     "log_line_prefix = '%m [%p] '",
     'hot_standby = on',
   ];
+  return lines.filter((line) => !omit.includes(line.split(' ')[0]!));
 }
