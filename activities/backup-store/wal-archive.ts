@@ -13,6 +13,8 @@ export type WalFile = {
   bytes: number;
   /** When the object was written, by the clock of the store. */
   archivedAt: string;
+  /** True for the segment that a streaming receiver is writing: it ends anywhere, also inside a record. */
+  isGrowing?: boolean;
 };
 
 const NAME = /^([0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history)(?:\.(gz|zst|lz4))?$/;
@@ -35,12 +37,13 @@ export function parseWalObjectName(fileName: string): { name: string; compressio
  */
 export async function listWalFiles(objects: Pick<ObjectStore, 'list'>, walPrefix: string): Promise<WalFile[]> {
   const byName = new Map<string, WalFile>();
-  for (const { key, bytes, lastModified } of await objects.list(walPrefix)) {
+  for (const { key, bytes, lastModified, isGrowing } of await objects.list(walPrefix)) {
     const parsed = parseWalObjectName(key.slice(walPrefix.length));
     if (parsed === null) continue;
     const known = byName.get(parsed.name);
     if (known !== undefined && PREFERENCE.indexOf(known.compression) < PREFERENCE.indexOf(parsed.compression)) continue;
-    byName.set(parsed.name, { ...parsed, key, bytes, archivedAt: lastModified });
+    const growing = isGrowing === true ? { isGrowing } : {};
+    byName.set(parsed.name, { ...parsed, key, bytes, archivedAt: lastModified, ...growing });
   }
   return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -42,6 +42,8 @@ export type FetchSpec = {
   baseDirs: string[];
   wal: { timeline: number; firstSegment: string; lastSegment: string; walSegmentBytes: number; dir: string };
   owner: { uid: number; gid: number } | null;
+  /** Server programs on this machine, for stores whose bases are checked with them. */
+  binDir?: string;
 };
 
 /** What the fetch of a base notes about its finished parts lies beside the base's directory. */

@@ -1,0 +1,169 @@
+/**
+ * One backup on its way into its directory: `barman restore` into a directory of this attempt, what Barman wrote for itself taken out, every file
+ * compared with the manifest of the backup, and only then the name under which the sandbox looks for it.
+ */
+import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { runProgram } from '../../lib/exec.js';
+import { stepFailure } from '../../lib/failure.js';
+import type { Owner } from '../chunk-files.js';
+import type { OpenBase } from '../mover-base.js';
+import type { MoverTools } from '../mover-tools.js';
+import { proveBase } from '../prove-base.js';
+import { headerOf, readBackup } from './catalog.js';
+import { restoreArgs, type RestoreCall } from './commands.js';
+import type { ShownBackup } from './answers.js';
+import { openState, saveState } from './fetch-state.js';
+import type { BarmanPlaces } from './view.js';
+import { tidyRestored, walkRestored, WRITTEN_OVER } from './tidy.js';
+
+/** A base of many hours is copied in many hours; what hangs is ended by whoever waits for the job. */
+const NO_TIMEOUT_MS = 7 * 24 * 3_600_000;
+/** Directories of a killed attempt may still be written to by a copy that outlived it. */
+const REMOVAL_TRIES = 20;
+
+type Restore = {
+  places: BarmanPlaces;
+  shown: ShownBackup;
+  /** Where it ends up. */
+  dir: string;
+  owner: Owner;
+  binDir: string | null;
+};
+
+/** Reads what Barman says of the backup. Throws NotFound, PreconditionFailed or SandboxNotOurs before anything is written. */
+export async function openBarmanBase(
+  { progress }: Pick<MoverTools, 'progress'>,
+  places: BarmanPlaces,
+  base: { id: string; dir: string; owner: Owner; binDir: string | null },
+): Promise<OpenBase> {
+  const { id, dir, owner } = base;
+  const shown = await readBackup(places.barman, id);
+  const header = headerOf(shown);
+  const state = await openState(dir, id, owner);
+  const { bytes } = header.sizes;
+  progress.expect(bytes, state.isComplete ? bytes : 0);
+  if (state.isComplete) return { header, transfers: [], finish: () => undefined };
+  const transfer = async (): Promise<void> => {
+    const begun = { ...state, attempt: state.attempt + 1 };
+    saveState(dir, begun, owner);
+    header.sizes.files = await restoreBackup({ places, shown, ...base }, begun.attempt);
+    saveState(dir, { ...begun, isComplete: true }, owner);
+    progress.fetched(bytes);
+    progress.finished(bytes);
+  };
+  return { header, transfers: [transfer], finish: () => undefined };
+}
+
+async function restoreBackup(restore: Restore, attempt: number): Promise<number> {
+  const { places, shown, dir, owner } = restore;
+  await removeAttempts(dir);
+  const target = `${dir}.restoring-${String(attempt)}`;
+  const writer = await writerOf(places, owner);
+  makeFor(target, writer);
+  const closeAgain = openFor(dirname(dir), writer, owner);
+  const staging = stagingFor(restore, `${dir}.staging-${String(attempt)}`);
+  if (staging !== null && staging.isHere) makeFor(staging.dir, writer);
+  try {
+    await callRestore(restore, target, staging);
+    tidyRestored(target, shown.backup_id);
+    const isForeign = owner !== null && statSync(target).uid !== owner.uid;
+    const files = walkRestored(target, isForeign || writer?.uid !== owner?.uid ? owner : null);
+    proveBase({ dir: target, owner, header: headerOf(shown), source: 'barman', backupLabel: null });
+    await compareWithManifest(restore, target);
+    chmodSync(target, 0o700);
+    rmSync(dir, { recursive: true, force: true });
+    renameSync(target, dir);
+    return files;
+  } finally {
+    closeAgain();
+    if (staging?.isHere === true) rmSync(staging.dir, { recursive: true, force: true });
+  }
+}
+
+/** What earlier attempts left half-made. */
+async function removeAttempts(dir: string): Promise<void> {
+  const parent = dirname(dir);
+  const name = basename(dir);
+  const left = readdirSync(parent).filter(
+    (one) => one.startsWith(`${name}.restoring-`) || one.startsWith(`${name}.staging-`),
+  );
+  for (const one of left) {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        rmSync(join(parent, one), { recursive: true, force: true });
+        break;
+      } catch (error) {
+        // This attempt writes elsewhere, so what cannot be removed now only takes space; the discard of the sandbox removes it.
+        if (tries >= REMOVAL_TRIES) {
+          process.stderr.write(`warning: ${one} of an earlier attempt is still there: ${String(error)}\n`);
+          break;
+        }
+        await delay(100);
+      }
+    }
+  }
+}
+
+/** Who writes the files: the user of Barman on this machine, over ssh the user of the destination. Null when we cannot give files away anyway. */
+async function writerOf({ barman, directories }: BarmanPlaces, owner: Owner): Promise<Owner> {
+  if (process.getuid?.() !== 0) return null;
+  if (barman.config.remote !== undefined) return owner;
+  const { uid, gid } = statSync((await directories()).backup_directory);
+  return { uid, gid };
+}
+
+function makeFor(dir: string, writer: Owner): void {
+  mkdirSync(dir, { mode: 0o700 });
+  if (writer !== null) chownSync(dir, writer.uid, writer.gid);
+}
+
+/** Lets the user of Barman through the directory of the sandbox (not into it) while it writes; returns how that is ended. */
+function openFor(sandboxDir: string, writer: Owner, owner: Owner): () => void {
+  if (writer === null || writer.uid === owner?.uid) return () => undefined;
+  chmodSync(sandboxDir, 0o711);
+  return () => {
+    chmodSync(sandboxDir, 0o700);
+  };
+}
+
+type Staging = NonNullable<RestoreCall['staging']> & { isHere: boolean };
+
+/** Barman wants a place to put parts together. That of an incremental backup is on its own machine, where its configuration names one. */
+function stagingFor({ places, shown }: Restore, dir: string): Staging | null {
+  const { compression, encryption } = shown.base_backup_information;
+  const isIncremental = (shown.catalog_information?.root_backup_id ?? shown.backup_id) !== shown.backup_id;
+  const isRemote = places.barman.config.remote !== undefined;
+  if (isIncremental) return isRemote ? null : { option: '--local-staging-path', dir, isHere: true };
+  if (!compression && !encryption) return null;
+  return { option: '--recovery-staging-path', dir, isHere: true };
+}
+
+async function callRestore(
+  { places, shown }: Restore,
+  dir: string,
+  staging: RestoreCall['staging'] | null,
+): Promise<void> {
+  const { server, remote } = places.barman.config;
+  const sshCommand = remote?.back ?? null;
+  const args = restoreArgs({ server, id: shown.backup_id, dir, sshCommand, staging });
+  await places.barman.ask(args, NO_TIMEOUT_MS);
+}
+
+/**
+ * Barman copies a damaged file without a word, and a server comes up from it (measured). A backup made by rsync has no manifest; there version, identity and
+ * label are the proof, and amcheck in the sandbox.
+ */
+async function compareWithManifest({ binDir, shown }: Restore, dir: string): Promise<void> {
+  if (binDir === null || !readdirSync(dir).includes('backup_manifest')) return;
+  const ignored = WRITTEN_OVER.map((name) => `--ignore=${name}`);
+  const args = ['--no-parse-wal', '--exit-on-error', '--quiet', ...ignored, dir];
+  const result = await runProgram(join(binDir, 'pg_verifybackup'), args, { timeoutMs: NO_TIMEOUT_MS });
+  if (result.exitCode === 0) return;
+  const said = result.stderr.trim().split('\n').slice(-3).join(' | ').replaceAll('pg_verifybackup: error: ', '');
+  throw stepFailure('BackupCorrupt', `backup ${shown.backup_id} does not match its manifest: ${said}`, {
+    hint: 'nothing was promoted; recover from another backup, see `barman verify-backup`, then `pgr retry`',
+  });
+}
