@@ -182,7 +182,9 @@ const storeSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('barman'),
     /** Name of the server in Barman's configuration. */
-    server: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, 'use the name in brackets in the configuration of Barman'),
+    server: z
+      .string()
+      .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, 'use the name in brackets in the configuration of Barman'),
     /** How Barman is called where it runs, e.g. [barman, -c, /etc/barman.conf] or [sudo, -n, -u, barman, barman]. */
     command: z.array(z.string().min(1)).min(1).default(['barman']),
     /** For a Barman on another machine, or of a user whose files the worker may not read. */

@@ -13,7 +13,7 @@ import { pollUntil } from '../../activities/lib/poll.js';
 import { createRestoreBase, createPrepareSandbox } from '../../activities/postgres/sandbox/index.js';
 import { buildPrograms, type Programs } from '../pg/backup-store/programs.js';
 import { barmanCloud, type BarmanCloud } from '../support/barman-cloud.js';
-import { bucketHand, makeBarmanScene, type BarmanScene, type BucketHand } from '../support/barman-scene.js';
+import { bucketHand, makeBarmanScene, type StoreScene, type BucketHand } from '../support/barman-scene.js';
 import { commit, serverTime } from '../support/archive.js';
 import { destroyAllClusters, serverDirectory, startCluster, type Cluster } from '../support/cluster.js';
 import { destroyAllS3, startS3, type TestS3 } from '../support/s3.js';
@@ -30,7 +30,7 @@ let s3: TestS3;
 let programs: Programs;
 let source: Cluster;
 let barman: BarmanCloud;
-let scene: BarmanScene;
+let scene: StoreScene;
 let hand: BucketHand;
 let store: BackupStore;
 /** Bases in the order in which they were taken, and times at which the number of rows is known. */

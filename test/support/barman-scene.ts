@@ -21,7 +21,7 @@ import { createDeps } from '../../workers/deps.js';
 import { serverDirectory, serverOwner, type Cluster } from './cluster.js';
 import { READER, type TestS3 } from './s3.js';
 
-export type BarmanScene = {
+export type StoreScene = {
   deps: ActivityDeps;
   dir: string;
   plan(target: TargetSpec): Promise<RecoveryPlan>;
@@ -35,26 +35,30 @@ export type BarmanScene = {
 
 const HOST = 'here';
 
-/** The environment `shop` over `cluster`. `programs` holds mover.cjs. */
+/** The environment `shop` over `cluster`, its backups in a barman-cloud bucket. `programs` holds mover.cjs. */
 export async function makeBarmanScene(
   s3: TestS3,
   cluster: Cluster,
   programs: string,
   store: { prefix: string; server: string },
-): Promise<BarmanScene> {
+): Promise<StoreScene> {
+  process.env['PGR_TEST_S3_READER'] = READER.accessKeyId;
+  process.env['PGR_TEST_S3_READER_SECRET'] = READER.secretAccessKey;
+  const keys = { accessKeyId: 'env:PGR_TEST_S3_READER', secretAccessKey: 'env:PGR_TEST_S3_READER_SECRET' };
+  return makeStoreScene(cluster, programs, { ...s3.location, ...keys, kind: 'barman-cloud', ...store });
+}
+
+/** The environment `shop` over `cluster`, with any store. `programs` holds our programs as single files. */
+export async function makeStoreScene(cluster: Cluster, programs: string, backups: unknown): Promise<StoreScene> {
   const dir = await serverDirectory('pgr-barman-');
   const owner = await serverOwner();
   const sandboxes = path.join(dir, 'sandboxes');
   await mkdir(sandboxes);
   if (process.getuid?.() === 0) await chown(sandboxes, owner.uid, owner.gid);
-  process.env['PGR_TEST_S3_READER'] = READER.accessKeyId;
-  process.env['PGR_TEST_S3_READER_SECRET'] = READER.secretAccessKey;
-  const keys = { accessKeyId: 'env:PGR_TEST_S3_READER', secretAccessKey: 'env:PGR_TEST_S3_READER_SECRET' };
   const configPath = path.join(dir, 'recovery.yaml');
-  const backups = { ...s3.location, ...keys, kind: 'barman-cloud', ...store };
   await writeFile(configPath, stringify(config(dir, cluster, sandboxes, backups)), { mode: 0o644 });
   const { activities: deps } = await createDeps(configPath, programs);
-  const scene: BarmanScene = {
+  const scene: StoreScene = {
     deps,
     dir,
     plan: (target) =>

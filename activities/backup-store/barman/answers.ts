@@ -78,6 +78,11 @@ const serverSchema = z.object({
 
 export type ShownServer = z.output<typeof serverSchema>;
 
+/** `list-processes`: what Barman runs for the server right now. */
+export function parseProcesses(answer: Record<string, unknown>, server: string): { name: string }[] {
+  return understood(z.array(z.object({ name: z.string() })), answer[server], `the processes of server ${server}`);
+}
+
 const checkSchema = z.record(z.string(), z.object({ status: z.string(), hint: z.string().nullish() }));
 export type CheckAnswer = z.output<typeof checkSchema>;
 

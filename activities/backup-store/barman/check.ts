@@ -46,7 +46,8 @@ const HINTS: Readonly<Record<string, (server: string) => string>> = {
   minimum_redundancy_requirements: (server) => `run \`barman backup --wait ${server}\``,
   failed_backups: (server) => `run \`barman list-backups ${server}\` and delete the failed ones`,
   archiver_errors: () => 'look at the directory errors/ of the server: wal arrived twice or damaged',
-  systemid_coherence: () => 'the server is another cluster than the one in the catalogue of barman: do not take backups',
+  systemid_coherence: () =>
+    'the server is another cluster than the one in the catalogue of barman: do not take backups',
   postgresql: () => 'barman cannot connect with its conninfo',
   postgresql_streaming: () => 'barman cannot connect with its streaming_conninfo',
 };

@@ -30,18 +30,22 @@ export const releaseArgs = (server: string, id: string): string[] => ['keep', '-
 export const getWalArgs = (server: string, name: string): string[] => ['get-wal', '--partial', server, name];
 /** Starts what is to run in the background (receive-wal, the archiver) and returns. */
 export const cronArgs = (): string[] => ['cron'];
-export const createSlotArgs = (server: string): string[] => ['receive-wal', '--create-slot', '--if-not-exists', server];
+export const createSlotArgs = (server: string): string[] => ['receive-wal', '--create-slot', server];
 export const stopReceivingArgs = (server: string): string[] => ['receive-wal', '--stop', server];
-export const resetReceivingArgs = (server: string): string[] => ['receive-wal', '--reset', server];
+export const listProcessesArgs = (server: string): string[] => ['-f', 'json', 'list-processes', server];
 
-/** A backup under a name of ours, so that a later attempt finds it. Ends when its WAL is in the archive. */
-export const backupArgs = (server: string, name: string, waitSeconds: number): string[] => [
+/** A backup under a name of ours, so that a later attempt finds it. Ends when its WAL is in the archive, or after `waitSeconds` more. */
+export const backupArgs = (
+  server: string,
+  { name, waitSeconds, isIncremental }: { name: string; waitSeconds: number; isIncremental: boolean },
+): string[] => [
   'backup',
   '--wait',
   '--wait-timeout',
   String(waitSeconds),
   '--name',
   name,
+  ...(isIncremental ? ['--incremental', 'latest'] : []),
   server,
 ];
 

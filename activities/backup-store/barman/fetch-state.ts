@@ -48,7 +48,7 @@ function readState(baseDir: string): FetchState | null {
   try {
     return stateSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return null;
+    if ((cause as { code?: unknown }).code === 'ENOENT') return null;
     throw stepFailure('SandboxNotOurs', `${file} was not written by this fetch`, { cause });
   }
 }

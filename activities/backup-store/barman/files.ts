@@ -110,9 +110,9 @@ async function orNull<T>(file: string, read: () => Promise<T>): Promise<T | null
   try {
     return await read();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const { code } = (error ?? {}) as { code?: unknown };
     if (code === 'ENOENT') return null;
-    const message = `cannot read ${file} of barman: ${code === '' ? String(error) : code}`;
+    const message = `cannot read ${file} of barman: ${typeof code === 'string' ? code : String(error)}`;
     if (code !== 'EACCES' && code !== 'EPERM') throw stepFailure('StoreUnavailable', message, { cause: error });
     throw stepFailure('NotAllowed', message, {
       hint: 'let the user of the worker read the home of Barman, or set backups.remote so that its own user reads it (docs/stores-barman.md)',

@@ -7,8 +7,13 @@ import { resolveTarget } from '../resolve-target.js';
 import { programFile } from '../s3-store.js';
 import { computeWindow } from '../window.js';
 import { checkBarman } from './check.js';
+import { abandonTimeline } from './abandoned.js';
 import { createBarman } from './run.js';
+import { resumeStreaming } from './streaming.js';
 import { createBarmanView, createPlaces, listWal, type BarmanView } from './view.js';
+
+const PAUSE_NOTE =
+  'barman goes on by itself: its receiver and its backups fail while production is replaced, and nothing of the archive is touched by that';
 
 type BarmanStoreInput = { config: BarmanConfig; environment: string; program: ProgramPaths };
 
@@ -43,9 +48,13 @@ export function createBarmanStore({ config, environment, program }: BarmanStoreI
       const found = (await listWal(places, name)).some((file) => file.name === name && !file.isGrowing);
       return found ? 'found' : 'missing';
     },
-    pause: () => Promise.resolve({ outcome: 'nothing-to-do', note: 'todo' }),
-    resume: () => Promise.resolve({ outcome: 'nothing-to-do', note: 'todo' }),
-    abandonTimeline: () => Promise.resolve('already-marked'),
+    // Barman has no pause that keeps its archive working: `active = false` would also refuse the WAL of the promotion itself.
+    pause: () => Promise.resolve({ outcome: 'nothing-to-do', note: PAUSE_NOTE }),
+    async resume() {
+      const { outcome, note } = await resumeStreaming(places);
+      return { outcome: outcome === 'streaming' ? 'resumed' : 'nothing-to-do', note };
+    },
+    abandonTimeline: (timeline, run) => abandonTimeline(places, timeline, run),
     check: () => checkBarman(places),
   };
 }

@@ -6,6 +6,7 @@ import { decompress } from '../codec.js';
 import type { ObjectFacts, ObjectStore } from '../s3-objects.js';
 import type { StoreContext } from '../timeline-archive.js';
 import { parseServer, type ShownServer } from './answers.js';
+import { listAbandoned } from './abandoned.js';
 import { createCatalogReader, type CatalogReader } from './catalog.js';
 import { showServerArgs } from './commands.js';
 import { createBarmanFiles, type BarmanFiles } from './files.js';
@@ -14,6 +15,7 @@ import { walOf, type StoredWal } from './wal-files.js';
 
 export const WAL_PREFIX = 'wal/';
 const BASES_FOLDER = 'bases/';
+const ABANDONED_FOLDER = 'abandoned/';
 
 /** Largest `--wal-segsize` that initdb allows. */
 const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -98,6 +100,7 @@ export function createBarmanView(places: BarmanPlaces, segmentBytes = DEFAULT_WA
   const objects: ObjectStore = {
     list: (prefix) => {
       if (prefix === BASES_FOLDER) return listHeaders();
+      if (prefix === ABANDONED_FOLDER) return listMarks(places);
       // Nothing else of our layout is there.
       return prefix.startsWith(WAL_PREFIX) ? listFiles(prefix.slice(WAL_PREFIX.length)) : Promise.resolve([]);
     },
@@ -111,6 +114,11 @@ export function createBarmanView(places: BarmanPlaces, segmentBytes = DEFAULT_WA
     putFromParts: () => Promise.reject(readOnly('write an object')),
   };
   return { walPrefix: WAL_PREFIX, notes: () => notes, objects };
+}
+
+async function listMarks(places: BarmanPlaces): Promise<ObjectFacts[]> {
+  const names = await listAbandoned(places);
+  return names.map((name) => ({ key: ABANDONED_FOLDER + name, bytes: 0, lastModified: new Date(0).toISOString() }));
 }
 
 function keyOf({ name, form }: StoredWal): string {

@@ -11,7 +11,7 @@ import type { TestS3 } from '../../support/s3.js';
 
 export type Programs = { dir: string; file(name: 'mover' | 'take-base' | 'wal-push'): string; remove(): Promise<void> };
 
-/** Bundles the three programs into a directory that the server's user can enter (a checkout may be closed to it), with the native part of LZ4. */
+/** Bundles the programs into a directory that the server's user can enter (a checkout may be closed to it), with the native part of LZ4. */
 export async function buildPrograms(): Promise<Programs> {
   const dir = await serverDirectory('pgr-programs-');
   await chmod(dir, 0o755);
@@ -20,7 +20,7 @@ export async function buildPrograms(): Promise<Programs> {
     await cp(path.join(modules, name), path.join(dir, 'node_modules', name), { recursive: true, dereference: true });
   }
   await build({
-    entryPoints: ['mover', 'take-base', 'wal-push'].map((name) => path.join(process.cwd(), 'workers', `${name}.ts`)),
+    entryPoints: ['mover', 'take-base', 'wal-push', 'fetch-barman', 'take-base-barman'].map((name) => path.join(process.cwd(), 'workers', `${name}.ts`)),
     outdir: dir,
     outExtension: { '.js': '.cjs' },
     bundle: true,
