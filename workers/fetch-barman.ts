@@ -22,10 +22,16 @@ async function main(): Promise<number> {
     const { backups } = environmentOf(await loadConfig(configPath), spec.environment);
     if (backups.kind !== 'barman') throw otherStore(spec.environment, backups.kind);
     const barman = createBarman(backups);
+    const ending: Promise<void>[] = [];
+    // Everything of this job is told to end, also a release that is under way: it is done again, and waited for.
     process.once('SIGTERM', () => {
-      void release(barman, spec).finally(() => process.exit(ENDED_BY_TERM));
+      ending.push(release(barman, spec).finally(() => process.exit(ENDED_BY_TERM)));
     });
-    return fetchFromBarman(spec, barman, { reporter, programPath });
+    try {
+      return await fetchFromBarman(spec, barman, { reporter, programPath });
+    } finally {
+      await Promise.all(ending);
+    }
   });
 }
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 
 import { createBarman } from '../activities/backup-store/barman/run.js';
 import { takeBarmanBackup } from '../activities/backup-store/barman/take-base.js';
-import { createPlaces } from '../activities/backup-store/barman/view.js';
+import { createPlaces } from '../activities/backup-store/barman/places.js';
 import { createJobReporter, runAsJob } from '../activities/backup-store/base-job.js';
 import type { TakeBaseOptions } from '../activities/lib/backup-store.js';
 import { environmentOf } from '../activities/lib/environment-config.js';

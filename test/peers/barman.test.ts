@@ -227,7 +227,7 @@ describe.each(['18', '17'].filter((major) => only === undefined || only === majo
     restored.catch(() => undefined);
     const claim = path.join(scene.deps.jobs.directory(`${ref.runId}.restore-base`), 'claim-1');
     const begun = await pollUntil(
-      async () => (existsSync(path.join(dir, 'base-0.restoring-1', 'PG_VERSION')) ? true : null),
+      () => Promise.resolve(existsSync(path.join(dir, 'base-0.restoring-1', 'PG_VERSION')) ? true : null),
       {
         timeoutMs: 30_000,
         everyMs: 1,
@@ -246,7 +246,9 @@ describe.each(['18', '17'].filter((major) => only === undefined || only === majo
 
   test('a backup that the team keeps stays kept', async () => {
     await barman.run('keep', '--target', 'full', SERVER, backups[0]!);
-    mends.push(async () => void (await barman.run('keep', '--release', SERVER, backups[0]!)));
+    mends.push(async () => {
+      await barman.run('keep', '--release', SERVER, backups[0]!);
+    });
     await scene.recover(sandbox('kept'), await planAt('first'));
     expect(await keepStatus(backups[0]!)).toBe('full');
   });
@@ -296,7 +298,9 @@ describe.each(['18', '17'].filter((major) => only === undefined || only === majo
     const good = await store.check();
     expect(good.filter(({ ok }) => !ok)).toEqual([]);
     await barman.stopReceiving();
-    mends.push(async () => void (await store.resume('run')));
+    mends.push(async () => {
+      await store.resume('run');
+    });
     const lines = await store.check();
     expect(lines.filter(({ ok }) => !ok).map(({ check }) => check)).toContain('barman:receive-wal-running');
     expect(lines.find(({ check }) => check === 'barman:receive-wal-running')!.actual).toMatch(/barman cron/);

@@ -87,11 +87,10 @@ function createTestBarman(
     const options = { cwd: '/', env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' }, maxBuffer: 64 * 1024 * 1024 };
     return run(program, [...fixed, ...args], options).then(
       ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-      (error: { code?: number; stdout?: string; stderr?: string }) => ({
-        code: error.code ?? -1,
-        stdout: error.stdout ?? '',
-        stderr: error.stderr ?? String(error),
-      }),
+      (error: unknown) => {
+        const { code = -1, stdout = '', stderr = '' } = error as { code?: number; stdout?: string; stderr?: string };
+        return { code, stdout, stderr };
+      },
     );
   };
   const walFiles = async (): Promise<string[]> => {

@@ -6,7 +6,7 @@ import path from 'node:path';
 
 import { stepFailure } from '../../lib/failure.js';
 import { historyName } from '../../../shared/timeline.js';
-import type { BarmanPlaces } from './view.js';
+import type { BarmanPlaces } from './places.js';
 
 const FOLDER = 'pgr-abandoned';
 

@@ -6,7 +6,7 @@ import { parseBackup, parseList, segmentBytesOf, type ListedBackup, type ShownBa
 import { listBackupsArgs, showBackupArgs } from './commands.js';
 import type { Barman } from './run.js';
 
-export type BarmanCatalog = {
+type BarmanCatalog = {
   headers: BaseHeader[];
   /** What is there and cannot be used, one sentence each. */
   notes: string[];
@@ -51,12 +51,10 @@ export function createCatalogReader(barman: Barman): CatalogReader {
 
 /** One backup that a plan names. Throws NotFound when Barman does not have it any more, PreconditionFailed when it cannot be restored. */
 export async function readBackup(barman: Barman, id: string): Promise<ShownBackup> {
+  const shown = await readShown(barman, id);
   const { server } = barman.config;
-  const list = parseList(await barman.ask(listBackupsArgs(server)), server);
-  const listed = list.find(({ backup_id: one }) => one === id);
-  if (listed === undefined) throw stepFailure('NotFound', `barman does not have backup ${id} of ${server} (any more)`);
-  if (!WHOLE.has(listed.status)) throw stepFailure('PreconditionFailed', noteOf(listed));
-  const shown = parseBackup(await barman.ask(showBackupArgs(server, id)), server, id);
+  if (shown === null) throw stepFailure('NotFound', `barman does not have backup ${id} of ${server} (any more)`);
+  if (!WHOLE.has(shown.status)) throw stepFailure('PreconditionFailed', noteOf(shown));
   const problem = problemOf(shown);
   if (problem !== null) throw stepFailure('PreconditionFailed', `backup ${id} cannot be restored: ${problem}`);
   return shown;
@@ -75,7 +73,7 @@ async function readShown(barman: Barman, id: string): Promise<ShownBackup | null
   }
 }
 
-function noteOf({ backup_id: id, status }: ListedBackup): string {
+function noteOf({ backup_id: id, status }: Pick<ListedBackup, 'backup_id' | 'status'>): string {
   return `backup ${id} is not used: its status is ${status}`;
 }
 

@@ -2,7 +2,7 @@
 import type { BackupStore } from '../../lib/backup-store.js';
 import { parseCheck, type CheckAnswer } from './answers.js';
 import { checkArgs } from './commands.js';
-import { listWal, type BarmanPlaces } from './view.js';
+import { listWal, type BarmanPlaces } from './places.js';
 
 type Line = Awaited<ReturnType<BackupStore['check']>>[number];
 

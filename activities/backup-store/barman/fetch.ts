@@ -5,11 +5,11 @@ import type { RestoreBaseResult } from '../../../shared/contracts/sandbox.js';
 import type { FetchSpec } from '../../lib/backup-store.js';
 import { moveBase } from '../mover.js';
 import type { MoverDeps } from '../mover-tools.js';
-import { readBackup } from './catalog.js';
-import { keepBackup, releaseBackup } from './keep.js';
+import { releaseBackup } from './keep.js';
+import { createPlaces } from './places.js';
 import { openBarmanBase } from './restore.js';
 import type { Barman } from './run.js';
-import { createBarmanView, createPlaces } from './view.js';
+import { createBarmanView } from './view.js';
 
 /** Carries out a fetch. The backup is kept from retention meanwhile and released at the end, whatever the end is. Throws typed failures. */
 export async function fetchFromBarman(
@@ -19,33 +19,23 @@ export async function fetchFromBarman(
 ): Promise<RestoreBaseResult> {
   const places = createPlaces(barman);
   const { objects, walPrefix } = createBarmanView(places, spec.wal.walSegmentBytes);
-  await keep(barman, spec);
+  const base = { binDir: spec.binDir ?? null, keepNote: keepNote(spec) };
   try {
     return await moveBase(spec, { ...deps, objects, walPrefix }, (tools, id, dir, owner) =>
-      openBarmanBase(tools, places, { id, dir, owner, binDir: spec.binDir ?? null }),
+      openBarmanBase(tools, places, { ...base, id, dir, owner }),
     );
   } finally {
     await release(barman, spec);
   }
 }
 
-/** Ends what a fetch holds at Barman; for a process that is told to end. */
+/** Ends what a fetch holds at Barman; for a process that is told to end. Right when run twice at once. */
 export async function release(barman: Barman, spec: FetchSpec): Promise<void> {
-  warn(await releaseBackup(barman, keepNote(spec)));
-}
-
-async function keep(barman: Barman, spec: FetchSpec): Promise<void> {
-  const [id] = spec.baseIds;
-  if (id === undefined) return;
-  const { catalog_information: place } = await readBackup(barman, id);
-  warn(await keepBackup(barman, { id: place?.root_backup_id ?? id, noteFile: keepNote(spec) }));
+  const problem = await releaseBackup(barman, keepNote(spec));
+  if (problem !== null) process.stderr.write(`warning: ${problem}\n`);
 }
 
 /** Beside the spool: also a fetch of WAL alone, after the bases, finds it. */
 function keepNote({ wal }: FetchSpec): string {
   return join(dirname(wal.dir), 'barman-keep');
-}
-
-function warn(problem: string | null): void {
-  if (problem !== null) process.stderr.write(`warning: ${problem}\n`);
 }

@@ -28,8 +28,8 @@ export async function keepBackup(barman: Barman, { id, noteFile }: Kept): Promis
 
 /** Takes the mark of this run away; returns what went wrong. A backup that is gone has none. */
 export async function releaseBackup(barman: Barman, noteFile: string): Promise<string | null> {
-  if (!existsSync(noteFile)) return null;
-  const id = readFileSync(noteFile, 'utf8');
+  const id = readNote(noteFile);
+  if (id === null) return null;
   try {
     await barman.run(releaseArgs(barman.config.server, id));
     const now = await readKeep(barman, id);
@@ -39,6 +39,10 @@ export async function releaseBackup(barman: Barman, noteFile: string): Promise<s
   } catch (error) {
     return `backup ${id} could not be released: ${error instanceof Error ? error.message : String(error)}`;
   }
+}
+
+function readNote(file: string): string | null {
+  return existsSync(file) ? readFileSync(file, 'utf8') : null;
 }
 
 async function readKeep(barman: Barman, id: string): Promise<string> {

@@ -16,7 +16,8 @@ import { headerOf, readBackup } from './catalog.js';
 import { restoreArgs, type RestoreCall } from './commands.js';
 import type { ShownBackup } from './answers.js';
 import { openState, saveState } from './fetch-state.js';
-import type { BarmanPlaces } from './view.js';
+import { keepBackup } from './keep.js';
+import type { BarmanPlaces } from './places.js';
 import { tidyRestored, walkRestored, WRITTEN_OVER } from './tidy.js';
 
 /** A base of many hours is copied in many hours; what hangs is ended by whoever waits for the job. */
@@ -37,9 +38,9 @@ type Restore = {
 export async function openBarmanBase(
   { progress }: Pick<MoverTools, 'progress'>,
   places: BarmanPlaces,
-  base: { id: string; dir: string; owner: Owner; binDir: string | null },
+  base: { id: string; dir: string; owner: Owner; binDir: string | null; keepNote: string },
 ): Promise<OpenBase> {
-  const { id, dir, owner } = base;
+  const { id, dir, owner, keepNote } = base;
   const shown = await readBackup(places.barman, id);
   const header = headerOf(shown);
   const state = await openState(dir, id, owner);
@@ -47,6 +48,9 @@ export async function openBarmanBase(
   progress.expect(bytes, state.isComplete ? bytes : 0);
   if (state.isComplete) return { header, transfers: [], finish: () => undefined };
   const transfer = async (): Promise<void> => {
+    const root = shown.catalog_information?.root_backup_id ?? id;
+    const problem = await keepBackup(places.barman, { id: root, noteFile: keepNote });
+    if (problem !== null) process.stderr.write(`warning: ${problem}\n`);
     const begun = { ...state, attempt: state.attempt + 1 };
     saveState(dir, begun, owner);
     header.sizes.files = await restoreBackup({ places, shown, ...base }, begun.attempt);

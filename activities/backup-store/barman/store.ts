@@ -8,9 +8,10 @@ import { programFile } from '../s3-store.js';
 import { computeWindow } from '../window.js';
 import { checkBarman } from './check.js';
 import { abandonTimeline } from './abandoned.js';
+import { createPlaces, listWal } from './places.js';
 import { createBarman } from './run.js';
 import { resumeStreaming } from './streaming.js';
-import { createBarmanView, createPlaces, listWal, type BarmanView } from './view.js';
+import { createBarmanView, type BarmanView } from './view.js';
 
 const PAUSE_NOTE =
   'barman goes on by itself: its receiver and its backups fail while production is replaced, and nothing of the archive is touched by that';

@@ -11,7 +11,7 @@ import { pollUntil } from '../../lib/poll.js';
 import { checkArgs, createSlotArgs, cronArgs, showServerArgs, stopReceivingArgs } from './commands.js';
 import { parseCheck, parseServer, type ShownServer } from './answers.js';
 import { linesOf } from './check.js';
-import type { BarmanPlaces } from './view.js';
+import type { BarmanPlaces } from './places.js';
 
 export type StreamingResult = {
   outcome: 'already-streaming' | 'streaming' | 'not-by-streaming' | 'server-down';
@@ -49,11 +49,6 @@ export async function resumeStreaming(places: BarmanPlaces): Promise<StreamingRe
     if (!(await waitForStreaming(places, LAST_TRY_MS))) throw await notStreaming(places);
   }
   return { outcome: 'streaming', note: ['the receiver follows the server', ...notes].join('; ') };
-}
-
-/** True when Barman gets its WAL by streaming (also, or only). */
-export async function receivesByStreaming(places: BarmanPlaces): Promise<boolean> {
-  return (await showServer(places)).streaming_archiver === true;
 }
 
 /** Asked anew: slot, position and connection change. */

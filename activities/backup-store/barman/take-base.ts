@@ -12,7 +12,7 @@ import { parseBackup, parseList, parseProcesses } from './answers.js';
 import { headerOf } from './catalog.js';
 import { backupArgs, listBackupsArgs, listProcessesArgs, showBackupArgs, showServerArgs } from './commands.js';
 import { resumeStreaming } from './streaming.js';
-import type { BarmanPlaces } from './view.js';
+import type { BarmanPlaces } from './places.js';
 
 /** For the WAL of the backup, after its files: a busy archiver compresses some segments a second. */
 const WAL_WAIT_SECONDS = 300;
@@ -42,7 +42,7 @@ export async function takeBarmanBackup(places: BarmanPlaces, options: TakeBaseOp
 }
 
 /** Name of the backup that carries a base id of ours. */
-export function backupNameOf(id: string): string {
+function backupNameOf(id: string): string {
   return `pgr-${id}`;
 }
 

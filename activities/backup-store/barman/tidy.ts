@@ -1,5 +1,5 @@
 /** A restored backup as it was taken: what Barman wrote into it for a start by hand is taken out again. */
-import { existsSync, lchownSync, readdirSync, renameSync, rmSync, type Dirent } from 'node:fs';
+import { existsSync, lchownSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Files that Barman changes; the original stays beside each as `<name>.origin`. */
@@ -26,7 +26,7 @@ export function tidyRestored(dir: string, id: string): void {
 export function walkRestored(dir: string, owner: { uid: number; gid: number } | null): number {
   let files = 0;
   const visit = (at: string): void => {
-    for (const entry of readdirSync(at, { withFileTypes: true }) as Dirent[]) {
+    for (const entry of readdirSync(at, { withFileTypes: true })) {
       const child = join(at, entry.name);
       if (owner !== null) lchownSync(child, owner.uid, owner.gid);
       if (entry.isDirectory()) visit(child);

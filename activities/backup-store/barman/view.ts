@@ -5,15 +5,11 @@ import { baseKeys } from '../base-catalog.js';
 import { decompress } from '../codec.js';
 import type { ObjectFacts, ObjectStore } from '../s3-objects.js';
 import type { StoreContext } from '../timeline-archive.js';
-import { parseServer, type ShownServer } from './answers.js';
 import { listAbandoned } from './abandoned.js';
-import { createCatalogReader, type CatalogReader } from './catalog.js';
-import { showServerArgs } from './commands.js';
-import { createBarmanFiles, type BarmanFiles } from './files.js';
-import type { Barman } from './run.js';
-import { walOf, type StoredWal } from './wal-files.js';
+import { listWal, type BarmanPlaces } from './places.js';
+import type { StoredWal } from './wal-files.js';
 
-export const WAL_PREFIX = 'wal/';
+const WAL_PREFIX = 'wal/';
 const BASES_FOLDER = 'bases/';
 const ABANDONED_FOLDER = 'abandoned/';
 
@@ -24,51 +20,6 @@ export type BarmanView = StoreContext & {
   /** What was seen so far and cannot be used, one sentence each. */
   notes(): string[];
 };
-
-/** What does not change from one look to the next. */
-export type BarmanPlaces = {
-  barman: Barman;
-  files: BarmanFiles;
-  catalog: CatalogReader;
-  /** Directories of the server; asked once, because Barman connects to PostgreSQL for the answer. */
-  directories(): Promise<Directories>;
-};
-
-export type Directories = Pick<
-  ShownServer,
-  'backup_directory' | 'wals_directory' | 'streaming_wals_directory' | 'incoming_wals_directory'
->;
-
-/** Nothing is asked yet. */
-export function createPlaces(barman: Barman): BarmanPlaces {
-  const { server } = barman.config;
-  let asked: Promise<Directories> | null = null;
-  const ask = async (): Promise<Directories> => parseServer(await barman.ask(showServerArgs(server)), server);
-  return {
-    barman,
-    files: createBarmanFiles(barman),
-    catalog: createCatalogReader(barman),
-    directories() {
-      asked ??= ask();
-      asked.catch(() => (asked = null));
-      return asked;
-    },
-  };
-}
-
-/** WAL files whose names begin with `prefix`, each once. */
-export async function listWal({ files, directories }: BarmanPlaces, prefix: string): Promise<StoredWal[]> {
-  const dirs = await directories();
-  const look = async (place: 'archive' | 'incoming' | 'streaming', dir: string | null | undefined) => ({
-    place,
-    files: dir === null || dir === undefined ? [] : await files.list(dir, prefix),
-  });
-  // A file on its way is moved while we look: looked for where it comes from first, it is seen in one place at least.
-  const streaming = await look('streaming', dirs.streaming_wals_directory);
-  const incoming = await look('incoming', dirs.incoming_wals_directory);
-  const archive = await look('archive', dirs.wals_directory);
-  return walOf([archive, incoming, streaming]);
-}
 
 /**
  * A view for one look: nothing is remembered from one look to the next but what cannot change.
