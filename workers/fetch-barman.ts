@@ -23,9 +23,10 @@ async function main(): Promise<number> {
     if (backups.kind !== 'barman') throw otherStore(spec.environment, backups.kind);
     const barman = createBarman(backups);
     const ending: Promise<void>[] = [];
-    // Everything of this job is told to end, also a release that is under way: it is done again, and waited for.
-    process.once('SIGTERM', () => {
-      ending.push(release(barman, spec).finally(() => process.exit(ENDED_BY_TERM)));
+    // Everything of this job is told to end, also a release that is under way: it is done again, and waited for. The listener stays: a library that finds
+    // itself the last one would end the process.
+    process.on('SIGTERM', () => {
+      if (ending.length === 0) ending.push(release(barman, spec).finally(() => process.exit(ENDED_BY_TERM)));
     });
     try {
       return await fetchFromBarman(spec, barman, { reporter, programPath });

@@ -79,6 +79,8 @@ export interface BackupStore {
     binDir: string;
     walSegmentBytes: number;
   }): Promise<TransactionPoint | null>;
+  /** True when the store receives WAL by streaming: then it reaches the store also where the server has no archive_command. Left out: it is pushed. */
+  streamsWal?(): Promise<boolean>;
   pause(run: string): Promise<{ outcome: 'paused' | 'nothing-to-do'; note: string }>;
   resume(run: string): Promise<{ outcome: 'resumed' | 'nothing-to-do'; note: string }>;
   /** Marks a timeline as not production's history any more; nothing is deleted. */

@@ -10,7 +10,7 @@ import { checkBarman } from './check.js';
 import { abandonTimeline } from './abandoned.js';
 import { createPlaces, listWal } from './places.js';
 import { createBarman } from './run.js';
-import { resumeStreaming } from './streaming.js';
+import { receivesByStreaming, resumeStreaming } from './streaming.js';
 import { createBarmanView, type BarmanView } from './view.js';
 
 const PAUSE_NOTE =
@@ -49,6 +49,7 @@ export function createBarmanStore({ config, environment, program }: BarmanStoreI
       const found = (await listWal(places, name)).some((file) => file.name === name && !file.isGrowing);
       return found ? 'found' : 'missing';
     },
+    streamsWal: () => receivesByStreaming(places),
     // Barman has no pause that keeps its archive working: `active = false` would also refuse the WAL of the promotion itself.
     pause: () => Promise.resolve({ outcome: 'nothing-to-do', note: PAUSE_NOTE }),
     async resume() {

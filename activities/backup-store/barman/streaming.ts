@@ -51,6 +51,11 @@ export async function resumeStreaming(places: BarmanPlaces): Promise<StreamingRe
   return { outcome: 'streaming', note: ['the receiver follows the server', ...notes].join('; ') };
 }
 
+/** True when Barman gets its WAL by streaming (also, or only). */
+export async function receivesByStreaming(places: BarmanPlaces): Promise<boolean> {
+  return (await showServer(places)).streaming_archiver === true;
+}
+
 /** Asked anew: slot, position and connection change. */
 async function showServer({ barman }: BarmanPlaces): Promise<ShownServer> {
   return parseServer(await barman.ask(showServerArgs(barman.config.server)), barman.config.server);
