@@ -73,7 +73,7 @@ const serverSchema = z.object({
   timeline: z.coerce.number().nullish(),
   current_xlog: z.string().nullish(),
   connection_error: z.string().nullish(),
-  replication_slot: z.unknown(),
+  replication_slot: z.unknown().optional(),
 });
 
 export type ShownServer = z.output<typeof serverSchema>;

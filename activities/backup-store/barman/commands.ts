@@ -56,15 +56,15 @@ export type RestoreCall = {
   dir: string;
   /** How Barman gets to this machine; null when it is on it. */
   sshCommand: string | null;
-  /** Where an incremental or compressed backup is put together; null where it is neither, or the configuration of Barman says it. */
-  staging: { option: '--local-staging-path' | '--recovery-staging-path'; dir: string } | null;
+  /** Where, beside Barman, an incremental or compressed backup is put together; null where it is neither, or Barman itself knows a place. */
+  stagingDir: string | null;
 };
 
 /**
  * Brings the files of a backup and nothing else: `--get-wal` keeps Barman from copying WAL, which comes faster by our own transfer. No target is named:
  * the settings that Barman writes are taken out again, and the sandbox has its own.
  */
-export function restoreArgs({ server, id, dir, sshCommand, staging }: RestoreCall): string[] {
+export function restoreArgs({ server, id, dir, sshCommand, stagingDir }: RestoreCall): string[] {
   return [
     '-f',
     'json',
@@ -74,7 +74,7 @@ export function restoreArgs({ server, id, dir, sshCommand, staging }: RestoreCal
     '--jobs',
     '2',
     ...(sshCommand === null ? [] : ['--remote-ssh-command', sshCommand]),
-    ...(staging === null ? [] : [staging.option, staging.dir]),
+    ...(stagingDir === null ? [] : ['--staging-path', stagingDir, '--staging-location', 'local']),
     server,
     id,
     dir,

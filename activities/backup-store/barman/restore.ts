@@ -13,12 +13,12 @@ import type { OpenBase } from '../mover-base.js';
 import type { MoverTools } from '../mover-tools.js';
 import { proveBase } from '../prove-base.js';
 import { headerOf, readBackup } from './catalog.js';
-import { restoreArgs, type RestoreCall } from './commands.js';
+import { restoreArgs } from './commands.js';
 import type { ShownBackup } from './answers.js';
 import { openState, saveState } from './fetch-state.js';
 import { keepBackup } from './keep.js';
 import type { BarmanPlaces } from './places.js';
-import { tidyRestored, walkRestored, WRITTEN_OVER } from './tidy.js';
+import { NOT_COMPARED, tidyRestored, walkRestored } from './tidy.js';
 
 /** A base of many hours is copied in many hours; what hangs is ended by whoever waits for the job. */
 const NO_TIMEOUT_MS = 7 * 24 * 3_600_000;
@@ -69,7 +69,7 @@ async function restoreBackup(restore: Restore, attempt: number): Promise<number>
   makeFor(target, writer);
   const closeAgain = openFor(dirname(dir), writer, owner);
   const staging = stagingFor(restore, `${dir}.staging-${String(attempt)}`);
-  if (staging !== null && staging.isHere) makeFor(staging.dir, writer);
+  if (staging !== null) makeFor(staging, writer);
   try {
     await callRestore(restore, target, staging);
     tidyRestored(target, shown.backup_id);
@@ -83,7 +83,7 @@ async function restoreBackup(restore: Restore, attempt: number): Promise<number>
     return files;
   } finally {
     closeAgain();
-    if (staging?.isHere === true) rmSync(staging.dir, { recursive: true, force: true });
+    if (staging !== null) rmSync(staging, { recursive: true, force: true });
   }
 }
 
@@ -133,26 +133,18 @@ function openFor(sandboxDir: string, writer: Owner, owner: Owner): () => void {
   };
 }
 
-type Staging = NonNullable<RestoreCall['staging']> & { isHere: boolean };
-
-/** Barman wants a place to put parts together. That of an incremental backup is on its own machine, where its configuration names one. */
-function stagingFor({ places, shown }: Restore, dir: string): Staging | null {
+/** Barman wants a place to put parts together: on its own machine, so that for one far away its own settings (or /tmp there) say where. */
+function stagingFor({ places, shown }: Restore, dir: string): string | null {
+  if (places.barman.config.remote !== undefined) return null;
   const { compression, encryption } = shown.base_backup_information;
   const isIncremental = (shown.catalog_information?.root_backup_id ?? shown.backup_id) !== shown.backup_id;
-  const isRemote = places.barman.config.remote !== undefined;
-  if (isIncremental) return isRemote ? null : { option: '--local-staging-path', dir, isHere: true };
-  if (!compression && !encryption) return null;
-  return { option: '--recovery-staging-path', dir, isHere: true };
+  return isIncremental || compression || encryption ? dir : null;
 }
 
-async function callRestore(
-  { places, shown }: Restore,
-  dir: string,
-  staging: RestoreCall['staging'] | null,
-): Promise<void> {
+async function callRestore({ places, shown }: Restore, dir: string, stagingDir: string | null): Promise<void> {
   const { server, remote } = places.barman.config;
   const sshCommand = remote?.back ?? null;
-  const args = restoreArgs({ server, id: shown.backup_id, dir, sshCommand, staging });
+  const args = restoreArgs({ server, id: shown.backup_id, dir, sshCommand, stagingDir });
   await places.barman.ask(args, NO_TIMEOUT_MS);
 }
 
@@ -162,7 +154,7 @@ async function callRestore(
  */
 async function compareWithManifest({ binDir, shown }: Restore, dir: string): Promise<void> {
   if (binDir === null || !readdirSync(dir).includes('backup_manifest')) return;
-  const ignored = WRITTEN_OVER.map((name) => `--ignore=${name}`);
+  const ignored = NOT_COMPARED.map((name) => `--ignore=${name}`);
   const args = ['--no-parse-wal', '--exit-on-error', '--quiet', ...ignored, dir];
   const result = await runProgram(join(binDir, 'pg_verifybackup'), args, { timeoutMs: NO_TIMEOUT_MS });
   if (result.exitCode === 0) return;

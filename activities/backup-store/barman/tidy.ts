@@ -8,8 +8,11 @@ const CHANGED = ['postgresql.conf', 'postgresql.auto.conf'];
 /** What Barman adds. A signal file would decide how the server starts, and that is the sandbox's to say. */
 const ADDED = ['.barman-recover.info', 'recovery.signal', 'standby.signal', 'barman_wal'];
 
-/** Names that a backup of a cluster that came out of Barman has in its manifest, and that Barman writes over. */
-export const WRITTEN_OVER = [...CHANGED.map((name) => `${name}.origin`), '.barman-recover.info'];
+/**
+ * Names of a manifest that do not come out as they went in: what a cluster that came out of Barman once has, and Barman writes over; and the map of tablespaces,
+ * which Barman takes out of a compressed backup (one that has any is not restored from here).
+ */
+export const NOT_COMPARED = [...CHANGED.map((name) => `${name}.origin`), '.barman-recover.info', 'tablespace_map'];
 
 /** Puts the originals back. Right when run again. */
 export function tidyRestored(dir: string, id: string): void {
