@@ -330,6 +330,15 @@ describe.each(['18', '17'].filter((major) => only === undefined || only === majo
     expect(await store.resume('run')).toMatchObject({ outcome: 'nothing-to-do' });
   });
 
+  test('a timeline that was given up is marked once, and the window is not of it', async () => {
+    expect(await store.abandonTimeline(7, 'shop/change')).toBe('marked');
+    expect(await store.abandonTimeline(7, 'shop/change')).toBe('already-marked');
+    mends.push(() => rm(path.join(barman.home, SERVER, 'pgr-abandoned'), { recursive: true }));
+    await writeFile(path.join(barman.home, SERVER, 'wals', '00000007.history'), '1\t0/3000000\tno recovery target\n');
+    mends.push(() => rm(path.join(barman.home, SERVER, 'wals', '00000007.history')));
+    expect((await windowOf()).timeline).toBe(1);
+  });
+
   test('taking a base has barman take one, and asking again for the same one takes no second', async () => {
     const input = { environment: 'shop', node: 'dallas', run: 'r', kind: 'full' } as const;
     const runId = 'base-0000-4000-8000-000000000000';

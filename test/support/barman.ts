@@ -15,8 +15,10 @@ export type BarmanOptions = {
   conf?: readonly string[];
   /** An existing home (pulled back from a mirror) instead of an empty one. */
   home?: string;
-  /** Not by streaming: WAL comes by `archiveCommand`. */
+  /** Not by streaming: the server (with archive_mode = on) is given an archive_command. */
   archiver?: boolean;
+  /** Barman's own operating system user (needs root); that of the servers when left out. */
+  user?: string;
 };
 
 export type TestBarman = {
@@ -47,9 +49,9 @@ export async function destroyAllBarmans(): Promise<void> {
 }
 
 /** The command that hands WAL to the incoming directory of a Barman with `archiver: true`, on the same machine. */
-export function archiveCommandFor(home: string): string {
+function archiveCommandFor(home: string): string {
   const incoming = path.join(home, SERVER, 'incoming');
-  return `cp %p ${incoming}/.%f.tmp && mv ${incoming}/.%f.tmp ${incoming}/%f`;
+  return `cp %p ${incoming}/.%f.tmp && chmod 644 ${incoming}/.%f.tmp && mv ${incoming}/.%f.tmp ${incoming}/%f`;
 }
 
 /** A Barman of `cluster`, receiving WAL (unless `archiver`). */
@@ -61,8 +63,11 @@ export async function startBarman(cluster: Cluster, options: BarmanOptions = {})
   const home = options.home ?? path.join(dir, 'home');
   const confFile = path.join(dir, 'barman.conf');
   await mkdir(home, { recursive: true });
-  const owner = await serverOwner();
-  if (process.getuid?.() === 0) await chown(home, owner.uid, owner.gid);
+  const owner = options.user === undefined ? await serverOwner() : await ownerNamed(options.user);
+  if (process.getuid?.() === 0) {
+    await chown(dir, owner.uid, owner.gid);
+    if (options.home === undefined) await chown(home, owner.uid, owner.gid);
+  }
   await writeFile(confFile, await confOf(cluster, { ...options, home, dir }), { mode: 0o644 });
   const env = [`PYTHONPATH=${site}`, 'PYTHONDONTWRITEBYTECODE=1'];
   const command = ['/usr/bin/env', ...env, python, path.join(site, 'bin', 'barman'), '-c', confFile];
@@ -72,7 +77,8 @@ export async function startBarman(cluster: Cluster, options: BarmanOptions = {})
   if (options.archiver !== true) await barman.run('receive-wal', '--create-slot', SERVER);
   // Makes the directories, and starts the receiver. The first backup wants one WAL file in the archive.
   await barman.run('cron');
-  if (options.archiver !== true) await untilReceiving(barman);
+  if (options.archiver === true) await archiveInto(cluster, barman);
+  else await untilReceiving(barman);
   const first = await barman.run('switch-wal', '--force', '--archive', '--archive-timeout', '30', SERVER);
   if (first.code !== 0) throw new Error(`barman gets no WAL: ${first.stdout} ${first.stderr}`);
   return barman;
@@ -142,6 +148,21 @@ function createTestBarman(
   return barman;
 }
 
+/** Gives the server its archive_command, and lets it write into the directory of another user, as a team would with a group. */
+async function archiveInto(cluster: Cluster, barman: TestBarman): Promise<void> {
+  const { home } = barman;
+  // Makes the directories.
+  await barman.run('check', SERVER);
+  for (const at of [home, path.join(home, SERVER), path.join(home, SERVER, 'incoming')]) await chmod(at, 0o777);
+  await cluster.query(`alter system set archive_command = '${archiveCommandFor(home)}'`);
+  await cluster.query('select pg_reload_conf()');
+}
+
+async function ownerNamed(user: string): Promise<{ uid: number; gid: number }> {
+  const id = async (flag: string): Promise<number> => Number((await run('id', [flag, user])).stdout);
+  return { uid: await id('-u'), gid: await id('-g') };
+}
+
 /** A receiver with a new slot begins in the segment that is current when it connects. */
 async function untilReceiving(barman: TestBarman): Promise<void> {
   const begun = await pollUntil(
@@ -175,7 +196,7 @@ async function confOf(cluster: Cluster, options: BarmanOptions & { home: string;
   const isStreaming = options.archiver !== true;
   return [
     '[barman]',
-    `barman_user = ${user.trim()}`,
+    `barman_user = ${options.user ?? user.trim()}`,
     `barman_home = ${options.home}`,
     `barman_lock_directory = ${options.home}`,
     `log_file = ${path.join(options.dir, 'barman.log')}`,

@@ -2,7 +2,7 @@
  * One backup on its way into its directory: `barman restore` into a directory of this attempt, what Barman wrote for itself taken out, every file
  * compared with the manifest of the backup, and only then the name under which the sandbox looks for it.
  */
-import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -18,6 +18,7 @@ import type { ShownBackup } from './answers.js';
 import { openState, saveState } from './fetch-state.js';
 import { keepBackup } from './keep.js';
 import type { BarmanPlaces } from './places.js';
+import { makeFor, openFor, writerOf } from './writer.js';
 import { NOT_COMPARED, tidyRestored, walkRestored } from './tidy.js';
 
 /** A base of many hours is copied in many hours; what hangs is ended by whoever waits for the job. */
@@ -66,8 +67,8 @@ async function restoreBackup(restore: Restore, attempt: number): Promise<number>
   await removeAttempts(dir);
   const target = `${dir}.restoring-${String(attempt)}`;
   const writer = await writerOf(places, owner);
-  makeFor(target, writer);
   const closeAgain = openFor(dirname(dir), writer, owner);
+  makeFor(target, writer);
   const staging = stagingFor(restore, `${dir}.staging-${String(attempt)}`);
   if (staging !== null) makeFor(staging, writer);
   try {
@@ -109,28 +110,6 @@ async function removeAttempts(dir: string): Promise<void> {
       }
     }
   }
-}
-
-/** Who writes the files: the user of Barman on this machine, over ssh the user of the destination. Null when we cannot give files away anyway. */
-async function writerOf({ barman, directories }: BarmanPlaces, owner: Owner): Promise<Owner> {
-  if (process.getuid?.() !== 0) return null;
-  if (barman.config.remote !== undefined) return owner;
-  const { uid, gid } = statSync((await directories()).backup_directory);
-  return { uid, gid };
-}
-
-function makeFor(dir: string, writer: Owner): void {
-  mkdirSync(dir, { mode: 0o700 });
-  if (writer !== null) chownSync(dir, writer.uid, writer.gid);
-}
-
-/** Lets the user of Barman through the directory of the sandbox (not into it) while it writes; returns how that is ended. */
-function openFor(sandboxDir: string, writer: Owner, owner: Owner): () => void {
-  if (writer === null || writer.uid === owner?.uid) return () => undefined;
-  chmodSync(sandboxDir, 0o711);
-  return () => {
-    chmodSync(sandboxDir, 0o700);
-  };
 }
 
 /** Barman wants a place to put parts together: on its own machine, so that for one far away its own settings (or /tmp there) say where. */
