@@ -45,7 +45,7 @@ test('a .partial in the archive stays what it is: the end of an older timeline',
 });
 
 test('files of others are none', () => {
-  const names = ['main-xlog.db', `.${A}.tmp`, `${A}.tmp`, 'README', `${A.slice(1)}`];
+  const names = ['main-xlog.db', `.${A}.tmp`, `${A}.tmp`, 'README', A.slice(1)];
   expect(seen({ place: 'archive', files: names.map((name) => file(name)) })).toEqual([]);
 });
 
