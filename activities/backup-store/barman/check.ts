@@ -14,7 +14,7 @@ export async function checkBarman(places: BarmanPlaces): Promise<Line[]> {
   const { barman } = places;
   const { server } = barman.config;
   const own = await attempt('barman-check', `\`barman check ${server}\` answers`, async () =>
-    linesOf(parseCheck(await barman.ask(checkArgs(server), CHECK_TIMEOUT_MS), server), server),
+    linesOf(parseCheck(await barman.ask(checkArgs(server), { timeoutMs: CHECK_TIMEOUT_MS }), server), server),
   );
   const backups = await attempt('barman-backups', 'a backup can be restored', async () => {
     const { headers, notes } = await places.catalog.read();

@@ -2,7 +2,7 @@
  * One backup on its way into its directory: `barman restore` into a directory of this attempt, what Barman wrote for itself taken out, every file
  * compared with the manifest of the backup, and only then the name under which the sandbox looks for it.
  */
-import { chmodSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -23,6 +23,8 @@ import { NOT_COMPARED, tidyRestored, walkRestored } from './tidy.js';
 
 /** A base of many hours is copied in many hours; what hangs is ended by whoever waits for the job. */
 const NO_TIMEOUT_MS = 7 * 24 * 3_600_000;
+/** Barman says no more than that its copy failed; a file system this full is why. */
+const FULL_BELOW_BYTES = 16 * 1024 * 1024;
 /** Directories of a killed attempt may still be written to by a copy that outlived it. */
 const REMOVAL_TRIES = 20;
 
@@ -124,7 +126,15 @@ async function callRestore({ places, shown }: Restore, dir: string, stagingDir: 
   const { server, remote } = places.barman.config;
   const sshCommand = remote?.back ?? null;
   const args = restoreArgs({ server, id: shown.backup_id, dir, sshCommand, stagingDir });
-  await places.barman.ask(args, NO_TIMEOUT_MS);
+  try {
+    await places.barman.ask(args, { timeoutMs: NO_TIMEOUT_MS, refusal: 'CommandFailed' });
+  } catch (error) {
+    const { bavail, bsize } = statfsSync(dirname(dir));
+    if (bavail * bsize >= FULL_BELOW_BYTES) throw error;
+    throw stepFailure('SpaceMissing', `no space left in ${dirname(dir)} for backup ${shown.backup_id}`, {
+      cause: error,
+    });
+  }
 }
 
 /**

@@ -8,8 +8,14 @@ import { barmanCall, callThere, getWalArgs, type Call } from './commands.js';
 
 export type Barman = {
   readonly config: BarmanConfig;
-  /** What a command with `-f json` printed. Throws StoreUnavailable when it printed an error or no JSON, whatever its exit code says. */
-  ask(args: readonly string[], timeoutMs?: number): Promise<Record<string, unknown>>;
+  /**
+   * What a command with `-f json` printed. Throws StoreUnavailable when it printed no JSON, and for an error in it too (or what `refusal` says), whatever its
+   * exit code says.
+   */
+  ask(
+    args: readonly string[],
+    options?: { timeoutMs?: number; refusal?: 'CommandFailed' },
+  ): Promise<Record<string, unknown>>;
   /** Runs a command to its end; how it ended is the caller's to judge, by looking at what it was to bring about. */
   run(args: readonly string[], timeoutMs?: number): Promise<ProgramResult>;
   /** Runs any program where Barman runs. */
@@ -37,10 +43,12 @@ export function createBarman(config: BarmanConfig): Barman {
   };
   const barman: Barman = {
     config,
-    async ask(args, timeoutMs = ASK_TIMEOUT_MS) {
+    async ask(args, { timeoutMs = ASK_TIMEOUT_MS, refusal } = {}) {
       const result = await start(barmanCall(config, args), timeoutMs);
       const answer = parseAnswer(result.stdout);
-      if (answer === null || '_ERROR' in answer || '_EXCEPTION' in answer) throw refused(config, result, answer);
+      if (answer === null || '_ERROR' in answer || '_EXCEPTION' in answer) {
+        throw refused(config, result, answer, refusal ?? 'StoreUnavailable');
+      }
       return answer;
     },
     run: (args, timeoutMs = ASK_TIMEOUT_MS) => start(barmanCall(config, args), timeoutMs),
@@ -68,12 +76,22 @@ export function problemIn(answer: Record<string, unknown> | null): string | null
   return said.length === 0 ? null : said.join('; ').replaceAll('\n', ' ');
 }
 
-function refused(config: BarmanConfig, result: ProgramResult, answer: Record<string, unknown> | null): Error {
+function refused(
+  config: BarmanConfig,
+  result: ProgramResult,
+  answer: Record<string, unknown> | null,
+  refusal: 'StoreUnavailable' | 'CommandFailed',
+): Error {
   const problem = problemIn(answer);
   const where = config.remote === undefined ? 'barman' : `barman at ${config.remote.host}`;
   if (problem !== null && /^Unknown server /.test(problem)) {
     return stepFailure('ConfigInvalid', `${where} does not know the server "${config.server}"`, {
       hint: 'nothing was touched; `barman list-servers` names those that it knows: correct backups.server',
+    });
+  }
+  if (problem !== null && refusal === 'CommandFailed') {
+    return stepFailure('CommandFailed', `${where} refused: ${problem}`, {
+      hint: 'mend what barman names (its log has more), then `pgr retry`',
     });
   }
   const text = problem ?? describeFailure(result);

@@ -105,9 +105,10 @@ async function setPartialsAside({ barman, files }: BarmanPlaces, server: ShownSe
 
 async function notStreaming({ barman }: BarmanPlaces): Promise<Error> {
   const { server } = barman.config;
-  const failed = linesOf(parseCheck(await barman.ask(checkArgs(server), 120_000), server), server).filter(
-    ({ ok }) => !ok,
-  );
+  const failed = linesOf(
+    parseCheck(await barman.ask(checkArgs(server), { timeoutMs: 120_000 }), server),
+    server,
+  ).filter(({ ok }) => !ok);
   const said = failed.map(({ check, actual }) => `${check} ${actual}`).join(' | ');
   return stepFailure('ArchiveFailing', `barman does not receive the wal of ${server}: ${said}`, {
     hint: `run \`barman receive-wal ${server}\` by hand to see why, then \`pgr retry\``,
