@@ -116,3 +116,20 @@ test('both histories can be reached: what was given up, and what was written sin
   const segmentsOfOld = names.filter((name) => /\/00000001[0-9A-F]{16}(\.partial)?$/.test(name));
   expect(segmentsOfOld.length).toBeGreaterThan(3);
 });
+
+test('undone, production is on its old timeline again and barman follows it', async () => {
+  const input = await step();
+  await promotion.createFenceNode(scene.deps)(input);
+  await promotion.createSwapOut(scene.deps)(input);
+  await promotion.createReturnOldData(scene.deps)(input);
+  const store = await scene.deps.store('shop');
+  expect(await store.abandonTimeline(2, RUN)).toBe('marked');
+  expect(await promotion.createStartNode(scene.deps)(input)).toMatchObject({ role: 'primary', timeline: 1 });
+  expect(await store.resume(RUN)).toMatchObject({ outcome: 'resumed' });
+  const [row] = await production.query<{ all: number }>('select count(*)::int as all from orders');
+  expect(row!.all).toBe(1003);
+  const segment = await barman.switchWal();
+  expect(segment.startsWith('00000001')).toBe(true);
+  // What was received of the timeline that was given up is not lost.
+  expect((await barman.walFiles()).some((name) => /^wals\/00000002.*\.partial$/.test(name))).toBe(true);
+});
