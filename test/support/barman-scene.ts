@@ -3,6 +3,7 @@
  * credentials of a reader, and everything a worker has, made the way a worker makes it.
  */
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { randomInt } from 'node:crypto';
 import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -107,7 +108,8 @@ async function serverUser(): Promise<string | null> {
 }
 
 function config({ dir, cluster, sandboxes, backups, runAs }: SceneConfig): unknown {
-  const first = 22_000 + (process.pid % 50) * 20;
+  // Several scenes, of several runs of the tests, at once.
+  const first = 22_000 + randomInt(500) * 20;
   const { port, dataDir, binDir } = cluster;
   const node = { name: 'dallas', host: HOST, address: '127.0.0.1', port, dataDir, binDir };
   return {
