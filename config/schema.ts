@@ -196,6 +196,26 @@ const storeSchema = z.discriminatedUnion('kind', [
       .regex(/^\d{1,20}$/, 'use the number that pg_controldata prints, in quotes')
       .optional(),
   }),
+  /** A Barman, driven through its own commands. */
+  z.strictObject({
+    kind: z.literal('barman'),
+    /** Name of the server in Barman's configuration. */
+    server: z
+      .string()
+      .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, 'use the name in brackets in the configuration of Barman'),
+    /** How Barman is called where it runs, e.g. [barman, -c, /etc/barman.conf] or [sudo, -n, -u, barman, barman]. */
+    command: z.array(z.string().min(1)).min(1).default(['barman']),
+    /** For a Barman on another machine, or of a user whose files the worker may not read. */
+    remote: z
+      .strictObject({
+        /** Destination of ssh: the user of Barman, where Barman runs. */
+        host: z.string().regex(/^[^-\s]\S*$/, 'use user@host'),
+        sshOptions: z.array(z.string().min(1)).default([]),
+        /** How Barman reaches the host of sandboxes: the command of --remote-ssh-command, e.g. ssh postgres@db1. */
+        back: z.string().min(1),
+      })
+      .optional(),
+  }),
 ]);
 
 const recordStoreSchema = z.discriminatedUnion('kind', [
@@ -306,6 +326,7 @@ export type StoreConfig = z.output<typeof storeSchema>;
 export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
 export type PgbackrestConfig = Extract<StoreConfig, { kind: 'pgbackrest' }>;
 export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
+export type BarmanConfig = Extract<StoreConfig, { kind: 'barman' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;

@@ -24,13 +24,15 @@ async function bundlePrograms() {
     [
       'wal-push',
       'mover',
-      'fetch-databasus',
       'take-base',
+      'fetch-databasus',
+      'fetch-pgbackrest',
+      'backup-pgbackrest',
+      'fetch-barman',
+      'take-base-barman',
       'restore-dump',
       'pg-health',
       'resume-poolers',
-      'fetch-pgbackrest',
-      'backup-pgbackrest',
     ].map((name) =>
       build({
         ...common,

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { createRecordStore } from '../activities/audit/create-record-store.js';
 import type { RecordStore } from '../activities/audit/record-store.js';
 import { createBarmanCloudStore } from '../activities/backup-store/barman-cloud/store.js';
+import { createBarmanStore } from '../activities/backup-store/barman/store.js';
 import { createBucketStore } from '../activities/backup-store/databasus/store.js';
 import { createPgbackrestStore } from '../activities/backup-store/pgbackrest/store.js';
 import { createS3Store } from '../activities/backup-store/s3-store.js';
@@ -82,6 +83,8 @@ function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStor
   switch (config.kind) {
     case 'barman-cloud':
       return createBarmanCloudStore({ ...input, config });
+    case 'barman':
+      return Promise.resolve(createBarmanStore({ ...input, config }));
     case 'databasus-bucket':
       return createBucketStore({ ...input, config });
     case 'pgbackrest':

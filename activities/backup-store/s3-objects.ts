@@ -17,7 +17,13 @@ import { readRange } from './s3-read.js';
 import { SHORT_PATIENCE, withRetries, type Patience } from './s3-retry.js';
 import { uploadParts } from './s3-upload.js';
 
-export type ObjectFacts = { key: string; bytes: number; lastModified: string };
+export type ObjectFacts = {
+  key: string;
+  bytes: number;
+  lastModified: string;
+  /** True for a file that is still being written: its end may be half a record. */
+  isGrowing?: boolean;
+};
 
 export interface ObjectStore {
   /** All objects whose key starts with `prefix` (all pages). An empty list means that there are none, never that the call failed. */

@@ -17,6 +17,8 @@ export type WalFile = {
   archivedAt: string;
   /** SHA-1 of the content, where the name of the object says it. */
   sha1?: string;
+  /** True for the segment that a streaming receiver is writing: it ends anywhere, also inside a record. */
+  isGrowing?: boolean;
 };
 
 /** pgBackRest puts the SHA-1 of the content behind the name of a segment. */
@@ -42,12 +44,13 @@ export function parseWalObjectName(fileName: string): Pick<WalFile, 'name' | 'co
  */
 export async function listWalFiles(objects: Pick<ObjectStore, 'list'>, walPrefix: string): Promise<WalFile[]> {
   const byName = new Map<string, WalFile>();
-  for (const { key, bytes, lastModified } of await objects.list(walPrefix)) {
+  for (const { key, bytes, lastModified, isGrowing } of await objects.list(walPrefix)) {
     const parsed = parseWalObjectName(key.slice(walPrefix.length));
     if (parsed === null) continue;
     const known = byName.get(parsed.name);
     if (known !== undefined && PREFERENCE.indexOf(known.compression) < PREFERENCE.indexOf(parsed.compression)) continue;
-    byName.set(parsed.name, { ...parsed, key, bytes, archivedAt: lastModified });
+    const growing = isGrowing === true ? { isGrowing } : {};
+    byName.set(parsed.name, { ...parsed, key, bytes, archivedAt: lastModified, ...growing });
   }
   return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

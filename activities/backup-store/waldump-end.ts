@@ -56,3 +56,10 @@ export function recordSpansAll(firstSegment: Buffer, segments: number): boolean 
   const room = segments * firstSegment.length * (1 - LONG_HEADER / PAGE_BYTES);
   return continues && firstSegment.readUInt32LE(REMAINING_AT) >= room;
 }
+
+/** True when the record that starts at `lsn` is longer than what is left of `segment` (xl_tot_len, the first field of a record; records are aligned, so it is never cut). */
+export function recordLeaves(segment: Buffer, segmentStart: bigint, lsn: Lsn): boolean {
+  const offset = Number(lsnToBigInt(lsn) - segmentStart);
+  if (offset < 0 || offset + 4 > segment.length) return false;
+  return offset + segment.readUInt32LE(offset) > segment.length;
+}

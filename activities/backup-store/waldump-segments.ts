@@ -9,7 +9,7 @@ import type { ArchiveSegment } from './holes.js';
 import { walCorrupt } from './wal-archive.js';
 import { runWaldump, type VisitRecord, type WaldumpEnd } from './waldump.js';
 import type { ResourceManager } from './waldump-command.js';
-import { isUnwrittenFrom, parseComplaint, recordSpansAll } from './waldump-end.js';
+import { isUnwrittenFrom, parseComplaint, recordLeaves, recordSpansAll } from './waldump-end.js';
 import { positionOf, type WalRecord } from './waldump-record.js';
 import { createWalScratch, type ScratchDeps, type WalScratch } from './waldump-scratch.js';
 
@@ -131,6 +131,7 @@ async function judgeEnd(reader: Reader, segments: readonly ArchiveSegment[], end
   }
   const { lsn, message } = complaint;
   if (lsn === null) {
+    if (isGrowing(first)) return;
     const none = /could not find a valid record/.test(message);
     if (none && recordSpansAll(await contentOf(reader, first), segments.length)) return;
     throw walCorrupt(first.file, `cannot be read: ${message}`);
@@ -138,8 +139,26 @@ async function judgeEnd(reader: Reader, segments: readonly ArchiveSegment[], end
   const number = segmentNumberOf(lsn, reader.walSegmentBytes);
   const stoppedIn = segments.find((segment) => segment.number === number) ?? first;
   const start = stoppedIn.number * BigInt(reader.walSegmentBytes);
+  if (isGrowing(stoppedIn) || (await endsInGrowing(reader, segments, stoppedIn, lsn))) return;
   if (stoppedIn.isNewest && isUnwrittenFrom(await contentOf(reader, stoppedIn), start, lsn)) return;
   throw walCorrupt(stoppedIn.file, `cannot be read on: ${message}`);
+}
+
+/** The segment that a receiver is writing ends where the last piece did that came, whatever that cut in two. */
+function isGrowing({ isNewest, file }: ArchiveSegment): boolean {
+  return isNewest && file.isGrowing === true;
+}
+
+/** The record at `lsn` goes on in the segment that is still being written. */
+async function endsInGrowing(
+  reader: Reader,
+  segments: readonly ArchiveSegment[],
+  stoppedIn: ArchiveSegment,
+  lsn: Lsn,
+): Promise<boolean> {
+  const next = segments.find(({ number }) => number === stoppedIn.number + 1n);
+  if (next === undefined || !isGrowing(next)) return false;
+  return recordLeaves(await contentOf(reader, stoppedIn), stoppedIn.number * BigInt(reader.walSegmentBytes), lsn);
 }
 
 function contentOf({ scratch }: Reader, segment: ArchiveSegment): Promise<Buffer> {

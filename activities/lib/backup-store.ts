@@ -44,6 +44,8 @@ export type FetchSpec = {
   baseDirs: string[];
   wal: { timeline: number; firstSegment: string; lastSegment: string; walSegmentBytes: number; dir: string };
   owner: { uid: number; gid: number } | null;
+  /** Server programs on this machine, for stores whose bases are checked with them. */
+  binDir?: string;
 };
 
 /** What the fetch of a base notes about its finished parts lies beside the base's directory. */
@@ -81,6 +83,8 @@ export interface BackupStore {
     binDir: string;
     walSegmentBytes: number;
   }): Promise<TransactionPoint | null>;
+  /** True when the store receives WAL by streaming: then it reaches the store also where the server has no archive_command. Left out: it is pushed. */
+  streamsWal?(): Promise<boolean>;
   pause(run: string): Promise<{ outcome: 'paused' | 'nothing-to-do'; note: string }>;
   resume(run: string): Promise<{ outcome: 'resumed' | 'nothing-to-do'; note: string }>;
   /** Marks a timeline as not production's history any more; nothing is deleted. */

@@ -40,7 +40,7 @@ export type BarmanCloud = {
 /** Barman's programs for one bucket; objects lie below `prefix`. */
 export async function barmanCloud(s3: TestS3, prefix: string): Promise<BarmanCloud> {
   const python = await pythonForEverybody();
-  const site = await install(python);
+  const site = await installBarman(python);
   const env = {
     AWS_ACCESS_KEY_ID: s3.accessKeyId,
     AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
@@ -80,7 +80,7 @@ export async function barmanCloud(s3: TestS3, prefix: string): Promise<BarmanClo
 }
 
 /** The server runs as another user, who may not enter the home of the one whose python3 is first on PATH. */
-async function pythonForEverybody(): Promise<string> {
+export async function pythonForEverybody(): Promise<string> {
   return access('/usr/bin/python3').then(
     () => '/usr/bin/python3',
     () => 'python3',
@@ -88,7 +88,7 @@ async function pythonForEverybody(): Promise<string> {
 }
 
 /** Directory with the packages and `bin/`, installed once; of two processes that install at once one wins. */
-async function install(python: string): Promise<string> {
+export async function installBarman(python: string): Promise<string> {
   const parent = testToolsDir();
   const dir = path.join(parent, `barman-cloud-${VERSION}-codecs`);
   if ((await readdir(dir).catch(() => [])).length > 0) return dir;

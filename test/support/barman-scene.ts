@@ -3,6 +3,7 @@
  * credentials of a reader, and everything a worker has, made the way a worker makes it.
  */
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { randomInt } from 'node:crypto';
 import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -14,6 +15,7 @@ import { stopServer } from '../../activities/postgres/server.js';
 import { placeOf } from '../../activities/postgres/sandbox/place.js';
 import type { ActivityDeps } from '../../activities/lib/deps.js';
 import { withClient } from '../../activities/lib/database.js';
+import { runProgramOrFail } from '../../activities/lib/exec.js';
 import type { RecoveryPlan } from '../../shared/contracts/plan.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
 import type { TargetSpec } from '../../shared/target-time.js';
@@ -56,7 +58,9 @@ export async function makeStoreScene(cluster: Cluster, programs: string, backups
   await mkdir(sandboxes);
   if (process.getuid?.() === 0) await chown(sandboxes, owner.uid, owner.gid);
   const configPath = path.join(dir, 'recovery.yaml');
-  await writeFile(configPath, stringify(config(dir, cluster, sandboxes, backups)), { mode: 0o644 });
+  await writeFile(configPath, stringify(config({ dir, cluster, sandboxes, backups, runAs: await serverUser() })), {
+    mode: 0o644,
+  });
   const { activities: deps } = await createDeps(configPath, programs);
   const scene: StoreScene = {
     deps,
@@ -95,8 +99,17 @@ export async function makeStoreScene(cluster: Cluster, programs: string, backups
   return scene;
 }
 
-function config(dir: string, cluster: Cluster, sandboxes: string, backups: unknown): unknown {
-  const first = 22_000 + (process.pid % 50) * 20;
+type SceneConfig = { dir: string; cluster: Cluster; sandboxes: string; backups: unknown; runAs: string | null };
+
+/** Name of the user of the servers when we are root: where there is no data directory yet, nothing else says it. */
+async function serverUser(): Promise<string | null> {
+  if (process.getuid?.() !== 0) return null;
+  return (await runProgramOrFail('id', ['-un', String((await serverOwner()).uid)])).trim();
+}
+
+function config({ dir, cluster, sandboxes, backups, runAs }: SceneConfig): unknown {
+  // Several scenes, of several runs of the tests, at once.
+  const first = 22_000 + randomInt(500) * 20;
   const { port, dataDir, binDir } = cluster;
   const node = { name: 'dallas', host: HOST, address: '127.0.0.1', port, dataDir, binDir };
   return {
@@ -106,7 +119,7 @@ function config(dir: string, cluster: Cluster, sandboxes: string, backups: unkno
     environments: {
       shop: {
         postgres: {},
-        nodes: [{ ...node, runtime: { kind: 'process' } }],
+        nodes: [{ ...node, runtime: { kind: 'process', ...(runAs === null ? {} : { runAs }) } }],
         routing: {
           kind: 'multihost',
           url: `postgresql://postgres@127.0.0.1:${String(port)}/postgres?target_session_attrs=read-write`,

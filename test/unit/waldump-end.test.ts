@@ -1,8 +1,15 @@
-import { isUnwrittenFrom, parseComplaint, recordSpansAll } from '../../activities/backup-store/waldump-end.js';
+import {
+  isUnwrittenFrom,
+  parseComplaint,
+  recordLeaves,
+  recordSpansAll,
+} from '../../activities/backup-store/waldump-end.js';
 import type { Lsn } from '../../shared/lsn.js';
 
 const PAGE = 8192;
 const START = 0x3000000n;
+
+const at = (offset: number): Lsn => `0/${(START + BigInt(offset)).toString(16).toUpperCase()}` as Lsn;
 
 /** A segment of `pages` pages of which the first `written` carry their own address and some content. */
 function segment(pages: number, written: number): Buffer {
@@ -43,8 +50,6 @@ describe('complaints of pg_waldump', () => {
 });
 
 describe('whether the wal ends at a place', () => {
-  const at = (offset: number): Lsn => `0/${(START + BigInt(offset)).toString(16).toUpperCase()}` as Lsn;
-
   test('zeros to the end of the segment are its end', () => {
     const bytes = segment(4, 2);
     bytes.fill(0, PAGE + 4000, 2 * PAGE);
@@ -83,4 +88,14 @@ test('a segment that one long record fills holds no record of its own', () => {
   expect(recordSpansAll(bytes, 2)).toBe(false);
   bytes.writeUInt16LE(0, 2);
   expect(recordSpansAll(bytes, 1)).toBe(false);
+});
+
+test('a record that is longer than the rest of its segment goes on in the next one', () => {
+  const bytes = segment(2, 2);
+  bytes.writeUInt32LE(200, 2 * PAGE - 104);
+  expect(recordLeaves(bytes, START, at(2 * PAGE - 104))).toBe(true);
+  bytes.writeUInt32LE(104, 2 * PAGE - 104);
+  expect(recordLeaves(bytes, START, at(2 * PAGE - 104))).toBe(false);
+  expect(recordLeaves(bytes, START, at(2 * PAGE))).toBe(false);
+  expect(recordLeaves(bytes, START, at(-8))).toBe(false);
 });

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { isFailureOf, stepFailure } from '../../lib/failure.js';
 import type { BaseHeader } from '../base-catalog.js';
 import type { ObjectFacts, ObjectStore } from '../s3-objects.js';
+import { STOCK_SETTINGS } from '../stock-settings.js';
 import { parseBackupInfo, type BackupInfo, type BackupPosition } from './backup-info.js';
 import { baseFolder, baseKey, compressionOf, parseArchiveName, type ArchiveName } from './object-names.js';
 
@@ -28,15 +29,6 @@ const INFO_FILE = 'backup.info';
 
 /** Bounds the number of descriptions read at once. */
 const READ_AT_ONCE = 16;
-
-/** PostgreSQL's defaults: the bucket does not say more, the sandbox reads the real ones from pg_control of the restored base. */
-const DEFAULT_SETTINGS: BaseHeader['settings'] = {
-  maxConnections: 100,
-  maxWorkerProcesses: 8,
-  maxWalSenders: 10,
-  maxPreparedTransactions: 0,
-  maxLocksPerTransaction: 64,
-};
 
 /** All bases of a server. One without `backup.info`, or whose copy did not end well, is a note: it is never used. */
 export async function readCatalog(objects: Readable, server: string): Promise<BarmanCatalog> {
@@ -151,7 +143,7 @@ function headerOf(
     // No part of it has a checksum of its own: a whole archive is checked by its own format.
     sizes: { bytes, rawBytes, restoredBytes: rawBytes, files: 0, chunks: 0 },
     sha256s: { index: digest, manifest: digest },
-    settings: DEFAULT_SETTINGS,
+    settings: STOCK_SETTINGS,
     ...(unusable === null ? {} : { unusable }),
   };
 }

@@ -5,13 +5,13 @@ import { stepFailure } from '../../lib/failure.js';
 import type { Owner } from '../chunk-files.js';
 import type { OpenBase } from '../mover-base.js';
 import type { MoverTools } from '../mover-tools.js';
+import { proveBase } from '../prove-base.js';
 import type { ObjectStore } from '../s3-objects.js';
 import { readInOrder, unpackStream } from './archive-stream.js';
 import { readBase, type BarmanBase, type StoredArchive } from './catalog.js';
 import { compressionOf } from './object-names.js';
 import { createExtractor, finishTree, makeBaseDir, type Place } from './extract.js';
 import { openState, saveState, type BarmanFetchState } from './fetch-state.js';
-import { proveBase } from './prove-base.js';
 import { createTarReader } from './tar-reader.js';
 
 /** Where the bases lie: the bucket itself, not its view. */
@@ -48,7 +48,7 @@ export async function openBarmanBase(
   const context = { tools, source, base, place, state };
   const finish = (): void => {
     finishTree(place, state);
-    proveBase(place, base);
+    proveBase({ ...place, header: base.header, source: 'backup.info', backupLabel: base.info.backupLabel });
     state.isComplete = true;
     saveState(dir, state, owner);
   };

@@ -7,7 +7,7 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { environmentOf, storeNamesOf } from '../../lib/environment-config.js';
 import { connectNode } from '../connection.js';
 import { readArchiver, readArchiveSettings } from '../promotion/archive-wait.js';
-import { archivingProblem } from '../promotion/production-settings.js';
+import { archivingProblem, archivingProblemWith } from '../promotion/production-settings.js';
 import { createReadWindow } from '../read-window.js';
 import { age, attempt, row } from './check-row.js';
 
@@ -24,7 +24,13 @@ export async function checkArchiver(
 ): Promise<EvidenceCheck[]> {
   return attempt('archiver', 'archives', () =>
     connectNode(deps, environment, primary.name, {}, async (client) => {
-      const problem = archivingProblem(await readArchiveSettings(client));
+      const settings = await readArchiveSettings(client);
+      const problem = archivingProblem(settings);
+      const store = await deps.store(environment);
+      if (problem !== null && (await archivingProblemWith(store, settings)) === null) {
+        // The store's own rows say whether its receiver works.
+        return [row('archiving', 'wal reaches the store', 'by streaming into the store', true)];
+      }
       const archiver = await readArchiver(client);
       const { rows } = await client.query<{ waiting: number }>(
         `select count(*)::int as waiting from pg_ls_archive_statusdir() where name like '%.ready'`,

@@ -14,12 +14,16 @@ import type { PrivateServer } from './private-server.js';
 
 const STALL_MS = 90_000;
 
-/** Waits for the history file (proven by the store) and for every other waiting file, then writes a checkpoint. Throws ArchiveFailing. */
+/**
+ * Waits for the history file (proven by the store) and for every other waiting file, then writes a checkpoint. What only the store fetches it cannot
+ * fetch here. Throws ArchiveFailing.
+ */
 export async function archivePromotion(
   deps: ActivityDeps,
   input: EndRecoveryInput,
   place: NodePlace,
   server: PrivateServer,
+  archiver: 'server' | 'store',
 ): Promise<void> {
   const store = await deps.store(input.environment);
   await server.session(async (client) => {
@@ -27,9 +31,9 @@ export async function archivePromotion(
     if (timeline <= input.plan.timeline) {
       throw stepFailure('RecoveryStopped', `the server is up on timeline ${String(timeline)}: it was not promoted`);
     }
-    await waitUntilArchived(client, store, historyName(timeline));
+    if (archiver === 'server') await waitUntilArchived(client, store, historyName(timeline));
     await client.query('checkpoint');
-    await waitForBacklog(client, place);
+    if (archiver === 'server') await waitForBacklog(client, place);
   });
 }
 

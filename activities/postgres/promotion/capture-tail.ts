@@ -16,7 +16,7 @@ import { connectNode } from '../connection.js';
 import { CLEAN_STATES } from '../control-data.js';
 import { directoryState } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
-import { archivingProblem } from './production-settings.js';
+import { archivingProblemWith } from './production-settings.js';
 import { readArchiveSettings, switchAndArchive, type EndOfHistory } from './archive-wait.js';
 import { readLastCommitOf } from './last-commit.js';
 import { nodePlace, requireCluster, type NodePlace } from './node-place.js';
@@ -51,7 +51,7 @@ async function endHistory(deps: ActivityDeps, input: NodeStepInput): Promise<End
     if (rows[0]?.standby !== false) {
       throw stepFailure('PreconditionFailed', `${input.node} is a standby: the end of history is on its primary`);
     }
-    const problem = archivingProblem(await readArchiveSettings(client));
+    const problem = await archivingProblemWith(store, await readArchiveSettings(client));
     if (problem !== null) throw stepFailure('ArchiveFailing', `${input.node} does not archive: ${problem}`);
     return switchAndArchive(client, store, `pgr end of history ${shortRunId(input.runId)}`);
   });

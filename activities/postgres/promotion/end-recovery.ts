@@ -27,7 +27,7 @@ export function createEndRecovery(deps: ActivityDeps) {
     const wasPromoted = await isPromoted(input, place);
     if (!wasPromoted || !(await isFinished(deps, input, place))) await finish(deps, input, place, wasPromoted);
     await cleanUpPrivately(serversOf(deps, input), place, input.runId);
-    return resultOf(input, place, wasPromoted ? 'already-promoted' : 'promoted');
+    return resultOf(deps, input, place, wasPromoted ? 'already-promoted' : 'promoted');
   };
 }
 
@@ -40,12 +40,12 @@ async function finish(
   const owner = await ownerOf(place.dataDir);
   const servers = serversOf(deps, input);
   await requireNoTarget(servers, place.dataDir, owner);
-  await requireArchiving(servers, place.dataDir, owner);
+  const archiver = await archiverOf(deps, input, place);
   if (!wasPromoted) await returnToRecovery(servers, input, place, owner);
   const server = await runPrivately(deps, input, place, owner);
   faultPoint('end-recovery:promoted');
   await requireExpectedSwitch(deps, input, place);
-  await archivePromotion(deps, input, place, server);
+  await archivePromotion(deps, input, place, server, archiver);
   faultPoint('end-recovery:archived');
   await stopPrivately(servers, place, input.runId);
   faultPoint('end-recovery:stopped');
@@ -81,12 +81,27 @@ async function isFinished(deps: ActivityDeps, input: EndRecoveryInput, place: No
   const facts = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   const status = await deps.runtime(input.environment, input.node).status();
   if (facts.state !== 'shut down' && status.state !== 'running') return false;
+  return (await isHistoryArchived(deps, input, facts.timeline)) || (await archiverOf(deps, input, place)) === 'store';
+}
+
+/** A store that streams cannot reach the private server: it gets the history from production, which `re-baseline` proves. */
+async function archiverOf(
+  deps: ActivityDeps,
+  input: EndRecoveryInput,
+  { dataDir }: NodePlace,
+): Promise<'server' | 'store'> {
   const store = await deps.store(input.environment);
-  return (await store.walPresence(historyName(facts.timeline))) === 'found';
+  return requireArchiving(serversOf(deps, input), dataDir, await ownerOf(dataDir), store);
+}
+
+async function isHistoryArchived(deps: ActivityDeps, input: EndRecoveryInput, timeline: number): Promise<boolean> {
+  const store = await deps.store(input.environment);
+  return (await store.walPresence(historyName(timeline))) === 'found';
 }
 
 /** Proof of the end state: new timeline, its history says where it began, no signal file, clean shutdown (or running as production). */
 async function resultOf(
+  deps: ActivityDeps,
   input: EndRecoveryInput,
   place: NodePlace,
   outcome: EndRecoveryResult['outcome'],
@@ -96,7 +111,12 @@ async function resultOf(
     throw stepFailure('RecoveryStopped', `${place.dataDir} is still in recovery on timeline ${String(facts.timeline)}`);
   }
   const switchLsn = await readSwitch(place, facts.timeline, input.plan.timeline);
-  return { outcome, timeline: facts.timeline, switchLsn, historyArchived: true };
+  return {
+    outcome,
+    timeline: facts.timeline,
+    switchLsn,
+    historyArchived: await isHistoryArchived(deps, input, facts.timeline),
+  };
 }
 
 /** Where the new timeline left its parent (last line of its history file). Throws RecoveryStopped when the parent is not the planned one. */

@@ -5,6 +5,7 @@
 import { chmod, copyFile, lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 
+import type { BackupStore } from '../../lib/backup-store.js';
 import { stepFailure } from '../../lib/failure.js';
 import type { PrivateServers } from '../../lib/runtime.js';
 import { giveTo, namesIn, pathExists, readTextIfThere, replaceFile, type Owner } from '../data-directory.js';
@@ -97,15 +98,34 @@ export async function requireNoTarget(servers: PrivateServers, dataDir: string, 
   });
 }
 
-/** Production archives, or nothing is changed. Throws ArchiveFailing when archiving is off or goes nowhere. */
-export async function requireArchiving(servers: PrivateServers, dataDir: string, owner: Owner): Promise<void> {
+/**
+ * The WAL of production reaches the store, or nothing is changed: returns who takes care of that. Throws ArchiveFailing when the server does not archive and the
+ * store does not stream.
+ */
+export async function requireArchiving(
+  servers: PrivateServers,
+  dataDir: string,
+  owner: Owner,
+  store: Pick<BackupStore, 'streamsWal'>,
+): Promise<'server' | 'store'> {
   const names = ['archive_mode', 'archive_command', 'archive_library'] as const;
-  const problem = archivingProblem(await servers.readSettings(dataDir, owner, names));
+  const settings = await servers.readSettings(dataDir, owner, names);
+  const problem = await archivingProblemWith(store, settings);
   if (problem !== null) {
     throw stepFailure('ArchiveFailing', `production does not archive: ${problem}`, {
       hint: `set archive_mode and archive_command in ${dataDir}, see that archiving works, then \`pgr retry\``,
     });
   }
+  return archivingProblem(settings) === null ? 'server' : 'store';
+}
+
+/** Why the WAL of a server with these settings does not reach this store, null when it does. */
+export async function archivingProblemWith(
+  store: Pick<BackupStore, 'streamsWal'>,
+  settings: Parameters<typeof archivingProblem>[0],
+): Promise<string | null> {
+  const problem = archivingProblem(settings);
+  return problem !== null && (await store.streamsWal?.()) === true ? null : problem;
 }
 
 /** Why these settings do not archive, null when they do. */

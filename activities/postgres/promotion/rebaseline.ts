@@ -5,12 +5,13 @@
 import type { NodeStepInput, RebaselineResult } from '../../../shared/contracts/promotion.js';
 import { jobIdFor, shortRunId } from '../../../shared/ids.js';
 import { parseLsn } from '../../../shared/lsn.js';
+import { historyName } from '../../../shared/timeline.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
-import { archivingProblem } from './production-settings.js';
-import { readArchiveSettings, switchAndArchive, type EndOfHistory } from './archive-wait.js';
+import { archivingProblemWith } from './production-settings.js';
+import { readArchiveSettings, switchAndArchive, waitUntilArchived, type EndOfHistory } from './archive-wait.js';
 import { nodePlace } from './node-place.js';
 import { readServerFacts } from './start-checks.js';
 import { runTakeBase } from './take-base.js';
@@ -60,8 +61,14 @@ async function requirePrimary(deps: ActivityDeps, input: NodeStepInput): Promise
 async function proveArchive(deps: ActivityDeps, input: NodeStepInput, name: string): Promise<EndOfHistory> {
   const store = await deps.store(input.environment);
   return connectNode(deps, input.environment, input.node, {}, async (client) => {
-    const problem = archivingProblem(await readArchiveSettings(client));
+    const problem = await archivingProblemWith(store, await readArchiveSettings(client));
     if (problem !== null) throw stepFailure('ArchiveFailing', `${input.node} does not archive: ${problem}`);
+    const { rows } = await client.query<{ timeline: number }>(
+      'select timeline_id as timeline from pg_control_checkpoint()',
+    );
+    const timeline = rows[0]?.timeline ?? 1;
+    // A store that streams gets the history with the first WAL of the timeline; without it nothing before can be reached from there.
+    if (timeline > 1) await waitUntilArchived(client, store, historyName(timeline));
     return switchAndArchive(client, store, `${name} ${shortRunId(input.runId)}`);
   });
 }

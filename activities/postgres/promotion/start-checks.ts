@@ -50,12 +50,17 @@ export async function readServerFacts(client: pg.Client): Promise<ServerFacts> {
   };
 }
 
-/** What is wrong with the settings of a production primary; empty when nothing is. Pure. */
-export function primaryProblems(facts: ServerFacts): string[] {
+/** The server is told to hand its WAL to a command of its own. Pure. */
+export function archivesItself({ settings }: ServerFacts): boolean {
+  return settings.some(({ name, value }) => name === 'archive_mode' && ['on', 'always'].includes(value));
+}
+
+/** What is wrong with the settings of a production primary; empty when nothing is. With `isStreamed` its WAL reaches the store without it. Pure. */
+export function primaryProblems(facts: ServerFacts, isStreamed = false): string[] {
   const value = (name: string): string => facts.settings.find((setting) => setting.name === name)?.value ?? '';
   const problems = [...leftovers(facts.settings)];
   if (facts.inRecovery) problems.push('it is in recovery');
-  if (!['on', 'always'].includes(value('archive_mode'))) problems.push(`archive_mode is ${value('archive_mode')}`);
+  if (!isStreamed && !archivesItself(facts)) problems.push(`archive_mode is ${value('archive_mode')}`);
   if (value('default_transaction_read_only') === 'on') problems.push('default_transaction_read_only is on');
   return problems;
 }

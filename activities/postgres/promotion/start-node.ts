@@ -11,7 +11,7 @@ import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
 import { pathExists } from '../data-directory.js';
 import { nodePlace, requireCluster, type NodePlace } from './node-place.js';
-import { leftovers, primaryProblems, readServerFacts } from './start-checks.js';
+import { archivesItself, leftovers, primaryProblems, readServerFacts } from './start-checks.js';
 
 const FAULT_AFTER_START_BEFORE_REPLY = 'start-node:after-start';
 
@@ -23,7 +23,9 @@ export function createStartNode(deps: ActivityDeps) {
     const { outcome, pid } = await runtime.start();
     faultPoint(FAULT_AFTER_START_BEFORE_REPLY);
     const facts = await connectNode(deps, input.environment, input.node, {}, readServerFacts);
-    const problems = facts.inRecovery ? leftovers(facts.settings) : primaryProblems(facts);
+    const problems = facts.inRecovery
+      ? leftovers(facts.settings)
+      : primaryProblems(facts, !archivesItself(facts) && (await isStreamed(deps, input.environment)));
     if (facts.systemIdentifier !== input.expect.systemIdentifier) {
       throw stepFailure(
         'IdentityMismatch',
@@ -37,6 +39,10 @@ export function createStartNode(deps: ActivityDeps) {
     }
     return { outcome, role: facts.inRecovery ? 'standby' : 'primary', timeline: facts.timeline, pid };
   };
+}
+
+async function isStreamed(deps: Pick<ActivityDeps, 'store'>, environment: string): Promise<boolean> {
+  return (await (await deps.store(environment)).streamsWal?.()) === true;
 }
 
 async function requireStartable(place: NodePlace, systemIdentifier: string): Promise<void> {

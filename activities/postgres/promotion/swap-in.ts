@@ -108,7 +108,7 @@ async function prepare(
   await requireKnownTimelines(store, await historiesIn([path.join(sandbox.dataDir, 'pg_wal')]));
   const { servers } = deps.runtime(input.environment, input.node);
   await requireNoTarget(servers, sandbox.dataDir, owner);
-  await requireArchiving(servers, sandbox.dataDir, owner);
+  await requireArchiving(servers, sandbox.dataDir, owner, store);
   // What is copied is flushed where it was copied to.
   if (!inPlace) return stripped;
   await flush(binDir, sandbox.dataDir, owner);

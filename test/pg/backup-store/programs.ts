@@ -20,9 +20,15 @@ export async function buildPrograms(): Promise<Programs> {
     await cp(path.join(modules, name), path.join(dir, 'node_modules', name), { recursive: true, dereference: true });
   }
   await build({
-    entryPoints: ['mover', 'take-base', 'wal-push', 'fetch-pgbackrest', 'backup-pgbackrest'].map((name) =>
-      path.join(process.cwd(), 'workers', `${name}.ts`),
-    ),
+    entryPoints: [
+      'mover',
+      'take-base',
+      'wal-push',
+      'fetch-pgbackrest',
+      'backup-pgbackrest',
+      'fetch-barman',
+      'take-base-barman',
+    ].map((name) => path.join(process.cwd(), 'workers', `${name}.ts`)),
     outdir: dir,
     outExtension: { '.js': '.cjs' },
     bundle: true,
