@@ -6,6 +6,7 @@ import { createRecordStore } from '../activities/audit/create-record-store.js';
 import type { RecordStore } from '../activities/audit/record-store.js';
 import { createBarmanCloudStore } from '../activities/backup-store/barman-cloud/store.js';
 import { createBucketStore } from '../activities/backup-store/databasus/store.js';
+import { createControllerStore } from '../activities/backup-store/databasus-api/store.js';
 import { createS3Store } from '../activities/backup-store/s3-store.js';
 import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
@@ -59,7 +60,12 @@ function createStores(
   return (environment) => {
     const known = stores.get(environment);
     if (known) return known;
-    const created = createStore(environmentOf(config, environment).backups, { environment, resolveSecret, program });
+    const created = createStore(environmentOf(config, environment).backups, {
+      environment,
+      resolveSecret,
+      program,
+      stateDir: config.stateDir,
+    });
     stores.set(environment, created);
     // A store that could not be made (a secret was not readable) is tried again by the next caller.
     created.catch(() => stores.delete(environment));
@@ -67,7 +73,7 @@ function createStores(
   };
 }
 
-type StoreInput = Pick<ActivityDeps, 'resolveSecret' | 'program'> & { environment: string };
+type StoreInput = Pick<ActivityDeps, 'resolveSecret' | 'program'> & { environment: string; stateDir: string };
 
 /** The store of a kind. */
 function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStore> {
@@ -76,6 +82,8 @@ function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStor
       return createBarmanCloudStore({ ...input, config });
     case 'databasus-bucket':
       return createBucketStore({ ...input, config });
+    case 'databasus':
+      return createControllerStore({ ...input, config });
     case 's3':
     default:
       return createS3Store({ ...input, config });

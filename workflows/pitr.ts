@@ -26,7 +26,7 @@ import { startPromotion } from './lib/start-promotion.js';
 
 type PitrRun = Run<PitrStep>;
 type Planned = { facts: EnvironmentFacts; plan: RecoveryPlan; ref: SandboxRef };
-type Recovered = { sandbox: PrepareSandboxResult; verified: VerifySandboxResult };
+type Recovered = { sandbox: PrepareSandboxResult; verified: VerifySandboxResult; plan: RecoveryPlan };
 
 /** Wrong input: nothing was begun and the same target can only be refused again, so the run ends instead of waiting for a person. */
 const REFUSALS: readonly FailureType[] = [
@@ -49,7 +49,7 @@ export async function pitr(input: PitrInput): Promise<RecoveryResult | PlannedRe
       const planned = await checkTarget(run, input);
       if (input.planOnly === true) return { outcome: 'planned', plan: planned.plan };
       const recovered = await recover(run, input, planned);
-      return finish(run, input, planned, recovered, kept);
+      return finish(run, input, { ...planned, plan: recovered.plan }, recovered, kept);
     },
     // A sandbox whose promotion began is not dropped by an abort: it is kept for its time, for a second try.
     async () => {
@@ -77,16 +77,19 @@ async function checkTarget(run: PitrRun, input: PitrInput): Promise<Planned> {
   return { facts, plan, ref: { environment, run: workflowId, runId, sandbox: slugFor(runId), host: plan.host } };
 }
 
-async function recover(run: PitrRun, input: PitrInput, { plan, ref }: Planned): Promise<Recovered> {
-  const host = onHost(plan.host);
-  const sandbox = await run.step('prepare-sandbox', () => host.prepareSandbox({ ref, plan }), {
+async function recover(run: PitrRun, input: PitrInput, { plan: planned, ref }: Planned): Promise<Recovered> {
+  const host = onHost(planned.host);
+  const sandbox = await run.step('prepare-sandbox', () => host.prepareSandbox({ ref, plan: planned }), {
     undo: { step: 'discard-sandbox', title: 'Discard the sandbox', work: () => host.discardSandbox({ ref }) },
   });
   const showSandbox = (state: 'prepared' | 'restored' | 'replaying' | 'paused'): void => {
     run.view.sandbox = { host: ref.host, port: sandbox.port, url: sandbox.url, state, expiresAt: null };
   };
   showSandbox('prepared');
-  const restored = await run.step('restore-base', () => host.restoreBase({ ref, plan }));
+  const restored = await run.step('restore-base', () => host.restoreBase({ ref, plan: planned }));
+  // A store that shows its WAL only while it is fetched: from here on the plan has its boundary.
+  const plan = restored.plan ?? planned;
+  if (restored.plan !== undefined) run.setPlan(recoveryPlanView(plan), plan);
   const combined = await run.step('combine-incrementals', () => host.combineIncrementals({ ref, plan }));
   run.view.measured.restoreSeconds = restored.seconds + combined.seconds;
   showSandbox('replaying');
@@ -101,7 +104,7 @@ async function recover(run: PitrRun, input: PitrInput, { plan, ref }: Planned): 
   });
   run.view.measured.rtoSeconds = secondsSince(run.view.startedAt, nowIso());
   run.view.measured.rpoSeconds = plan.lost.seconds;
-  return { sandbox, verified };
+  return { sandbox, verified, plan };
 }
 
 async function finish(

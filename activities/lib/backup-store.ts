@@ -32,6 +32,7 @@ export type ResolvedTarget = Pick<
   | 'walSegmentBytes'
   | 'minimumSettings'
   | 'warnings'
+  | 'boundaryAfterFetch'
 >;
 
 /** Arguments for the mover job that brings base and WAL into a sandbox. */
@@ -42,7 +43,13 @@ export type FetchSpec = {
   baseDirs: string[];
   wal: { timeline: number; firstSegment: string; lastSegment: string; walSegmentBytes: number; dir: string };
   owner: { uid: number; gid: number } | null;
+  /** For stores whose WAL is read while it is fetched: what the fetch is for, and where pg_waldump is. */
+  plan?: RecoveryPlan;
+  binDir?: string;
 };
+
+/** What such a fetch adds to its result. */
+export type FetchedBoundary = { resolved: ResolvedTarget };
 
 /** What the fetch of a base notes about its finished parts lies beside the base's directory. */
 export function fetchStateFileOf(baseDir: string): string {
@@ -58,6 +65,8 @@ export type TakeBaseOptions = {
 
 export interface BackupStore {
   readonly kind: string;
+  /** How WAL comes into it: by archive_command of the servers (when left out), or by a receiver of its own. */
+  readonly walBy?: 'stream';
   window(input: {
     environment: string;
     scratchDir: string;

@@ -59,6 +59,11 @@ export type RecoveryPlan = {
   minimumSettings: MinimumSettings;
   host: string;
   warnings: string[];
+  /**
+   * Set when the store shows its WAL only while it is fetched: `stop`, `boundary` and `lost` are not known yet then, and `stop` is a position
+   * that no recovery can reach. Step restore-base finds them and returns the plan without this mark.
+   */
+  boundaryAfterFetch?: true;
   /** SHA-256 (hex) of everything above that a decision rests on: not of `space.availableBytes` and `estimate`. */
   hash: string;
 };

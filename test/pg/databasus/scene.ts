@@ -43,26 +43,44 @@ export async function makeScene(
   expected: ExpectedDatabase,
   options: { binDir: string; prefix: string; secretKey?: string },
 ): Promise<Scene> {
-  const dir = await serverDirectory('pgr-databasus-');
-  await chmod(dir, 0o755);
-  const distDir = path.join(dir, 'dist');
-  await mkdir(distDir);
-  await build({
-    entryPoints: [path.join(process.cwd(), 'workers', 'fetch-databasus.ts')],
-    outfile: path.join(distDir, 'fetch-databasus.cjs'),
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['lz4-napi', 'pg-native'],
-    logLevel: 'error',
-  });
   process.env['PGR_TEST_S3_KEY'] = s3.accessKeyId;
   process.env['PGR_TEST_S3_SECRET'] = s3.secretAccessKey;
   process.env['PGR_TEST_CONTROLLER_KEY'] =
     options.secretKey ?? (await readFile(path.join(DATABASUS_DIR, 'secret.key'), 'utf8'));
+  const backups = {
+    kind: 'databasus-bucket',
+    ...s3.location,
+    prefix: options.prefix,
+    secretKey: 'env:PGR_TEST_CONTROLLER_KEY',
+    databaseId: expected.id,
+  };
+  return sceneWith(backups, expected, { binDir: options.binDir, programs: ['fetch-databasus'] });
+}
+
+/** The same with any store. */
+export async function sceneWith(
+  backups: unknown,
+  expected: ExpectedDatabase,
+  { binDir, programs }: { binDir: string; programs: readonly string[] },
+): Promise<Scene> {
+  const dir = await serverDirectory('pgr-databasus-');
+  await chmod(dir, 0o755);
+  const distDir = path.join(dir, 'dist');
+  await mkdir(distDir);
+  for (const program of programs) {
+    await build({
+      entryPoints: [path.join(process.cwd(), 'workers', `${program}.ts`)],
+      outfile: path.join(distDir, `${program}.cjs`),
+      bundle: true,
+      platform: 'node',
+      target: 'node20',
+      format: 'cjs',
+      external: ['lz4-napi', 'pg-native'],
+      logLevel: 'error',
+    });
+  }
   const configPath = path.join(dir, 'recovery.yaml');
-  await writeFile(configPath, stringify(await config(dir, s3, expected, options)), { mode: 0o644 });
+  await writeFile(configPath, stringify(await config(dir, backups, expected, binDir)), { mode: 0o644 });
   const { activities: deps } = await createDeps(configPath, distDir);
   return { dir, distDir, configPath, deps, remove: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }) };
 }
@@ -74,12 +92,7 @@ async function serverUser(): Promise<string> {
   return lines.find((fields) => fields[2] === String(uid))?.[0] ?? 'postgres';
 }
 
-async function config(
-  dir: string,
-  s3: TestS3,
-  expected: ExpectedDatabase,
-  { binDir, prefix }: { binDir: string; prefix: string },
-): Promise<unknown> {
+async function config(dir: string, backups: unknown, expected: ExpectedDatabase, binDir: string): Promise<unknown> {
   const port = await freePort();
   const { database, query } = expected;
   return {
@@ -104,13 +117,7 @@ async function config(
           kind: 'multihost',
           url: `postgresql://postgres@127.0.0.1:${String(port)}/postgres?target_session_attrs=read-write`,
         },
-        backups: {
-          kind: 'databasus-bucket',
-          ...s3.location,
-          prefix,
-          secretKey: 'env:PGR_TEST_CONTROLLER_KEY',
-          databaseId: expected.id,
-        },
+        backups,
         sandbox: { dir: path.join(dir, 'sandboxes'), sharedBuffers: '32MB' },
         heartbeat: { enabled: false },
         checks: [
