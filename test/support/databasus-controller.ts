@@ -233,26 +233,46 @@ async function answerTo(state: State, at: string, url: URL, request: IncomingMes
   const bearer = (request.headers.authorization ?? '').replace(/^Bearer /, '');
   if (bearer === '') return { status: 401, body: { error: 'Authorization token required' } };
   if (!state.jwts.has(bearer)) return { status: 401, body: { error: 'Invalid token' } };
-  if (at === 'GET /system/version') return { status: 200, body: { version: 'v3.49.0' } };
-  if (at === 'GET /workspaces') {
-    return { status: 200, body: { workspaces: [{ id: WORKSPACE, name: 'prod', userRole: state.role }] } };
+  return (await general(state, at, url, request)) ?? ofDatabase(state, at, url, request);
+}
+
+async function general(state: State, at: string, url: URL, request: IncomingMessage): Promise<Answer | null> {
+  switch (at) {
+    case 'GET /system/version':
+      return { status: 200, body: { version: 'v3.49.0' } };
+    case 'GET /workspaces':
+      return { status: 200, body: { workspaces: [{ id: WORKSPACE, name: 'prod', userRole: state.role }] } };
+    case 'GET /databases':
+      return databases(state, url);
+    case 'GET /backups':
+      return { status: 200, body: logicalBackups() };
+    case `POST /backups/${LOGICAL_BACKUP}/download-token`:
+      return { status: 200, body: { token: newToken(state, LOGICAL), filename: 'app.dump', backupId: LOGICAL_BACKUP } };
+    case 'POST /backup-configs/physical/save':
+      return save(state, await bodyOf(request));
+    default:
+      return null;
   }
-  if (at === 'GET /databases') return databases(state, url);
-  if (at === 'GET /backups') return { status: 200, body: logicalBackups() };
-  if (at === `POST /backups/${LOGICAL_BACKUP}/download-token`) {
-    return { status: 200, body: { token: newToken(state, LOGICAL), filename: 'app.dump', backupId: LOGICAL_BACKUP } };
-  }
-  if (at === 'POST /backup-configs/physical/save') return save(state, await bodyOf(request));
-  const [, id = '', what] =
+}
+
+async function ofDatabase(state: State, at: string, url: URL, request: IncomingMessage): Promise<Answer | null> {
+  const [, id = '', what = ''] =
     /^(?:GET|POST) \/(?:backups|backup-configs)\/physical\/database\/([^/]+)(?:\/([a-z-]+))?$/.exec(at) ?? [];
-  const database = state.databases.get(id);
   if (id === '') return null;
+  const database = state.databases.get(id);
   if (database === undefined) return { status: 400, body: { error: 'record not found' } };
-  if (what === undefined) return { status: 200, body: database.config };
-  if (what === 'backups') return backups(database, url);
-  if (what === 'restore-token') return restoreToken(state, database, await bodyOf(request));
-  if (what === 'trigger') return trigger(state, database, await bodyOf(request));
-  return null;
+  switch (what) {
+    case '':
+      return { status: 200, body: database.config };
+    case 'backups':
+      return backups(database, url);
+    case 'restore-token':
+      return restoreToken(state, database, await bodyOf(request));
+    case 'trigger':
+      return trigger(state, database, await bodyOf(request));
+    default:
+      return null;
+  }
 }
 
 function signIn(state: State, { email, password }: Record<string, unknown>): Answer {
@@ -320,34 +340,37 @@ function trigger(state: State, database: ControllerDatabase, { type }: Record<st
 
 /** The controller's own resolver: it compares the target with the times at which segments were received. */
 function restoreToken(state: State, { id, rows }: ControllerDatabase, { targetTime }: Record<string, unknown>): Answer {
-  if (Date.now() < state.lockedUntil)
+  if (Date.now() < state.lockedUntil) {
     return { status: 409, body: { error: 'download already in progress for this user' } };
+  }
   const target = typeof targetTime === 'string' ? Date.parse(targetTime) : null;
   const done = rows.filter(({ type, status }) => type !== 'WAL' && status === 'COMPLETED');
-  if (done.length === 0)
-    return { status: 404, body: { error: 'chain_view: no completed full backup to restore from' } };
   const bases = done.filter(({ completedAt }) => target === null || Date.parse(completedAt ?? '') <= target);
-  const base = bases.reduce<ControllerRow | null>(
-    (best, row) => (best === null || (row.completedAt ?? '') > (best.completedAt ?? '') ? row : best),
-    null,
-  );
-  if (base === null)
-    return { status: 422, body: { error: 'chain_view: target time precedes the earliest full backup' } };
-  let end = base.stopLsn;
-  let isReached = target === null;
-  for (const row of rows
-    .filter(({ type }) => type === 'WAL')
-    .sort((a, b) => position(a.startLsn) - position(b.startLsn))) {
-    if (position(row.startLsn) > position(end)) break;
-    if (position(row.stopLsn) > position(end)) end = row.stopLsn;
-    if (target !== null && Date.parse(row.createdAt) >= target) isReached = true;
-  }
-  if (target !== null && Date.parse(base.completedAt ?? '') >= target - 1) isReached = true;
-  if (!isReached) {
-    return { status: 422, body: { error: `chain_view: wal gap before target; latest restorable point is ${end}` } };
+  bases.sort((a, b) => ((a.completedAt ?? '') < (b.completedAt ?? '') ? 1 : -1));
+  const [base] = bases;
+  if (done.length === 0) return refused(404, 'no completed full backup to restore from');
+  if (base === undefined) return refused(422, 'target time precedes the earliest full backup');
+  const { end, receivedAt } = unbrokenRun(rows, base);
+  if (target !== null && Math.max(receivedAt, Date.parse(base.completedAt ?? '') + 1) < target) {
+    return refused(422, `wal gap before target; latest restorable point is ${end}`);
   }
   const token = newToken(state, id);
   return { status: 200, body: { token, url: `/api/v1/backups/physical/restore-stream?token=${token}` } };
+}
+
+function refused(status: number, text: string): Answer {
+  return { status, body: { error: `chain_view: ${text}` } };
+}
+
+function unbrokenRun(rows: readonly ControllerRow[], base: ControllerRow): { end: string; receivedAt: number } {
+  const run = { end: base.stopLsn, receivedAt: 0 };
+  const wal = rows.filter(({ type }) => type === 'WAL').sort((a, b) => position(a.startLsn) - position(b.startLsn));
+  for (const { startLsn, stopLsn, createdAt } of wal) {
+    if (position(startLsn) > position(run.end)) break;
+    if (position(stopLsn) > position(run.end)) run.end = stopLsn;
+    run.receivedAt = Math.max(run.receivedAt, Date.parse(createdAt));
+  }
+  return run;
 }
 
 function newToken(state: State, id: string): string {

@@ -12,7 +12,7 @@ export type HeaderFacts = Omit<BaseRef, 'rawBytes'> & {
 };
 
 /** Stock values of PostgreSQL: the controller does not say what the source had; pg_control of the restored base does. */
-const STOCK_SETTINGS = {
+export const STOCK_SETTINGS = {
   maxConnections: 100,
   maxWorkerProcesses: 8,
   maxWalSenders: 10,

@@ -35,7 +35,7 @@ export async function readEntries(
     const left = { bytes: size, hash: createHash('sha256') };
     const content = contentOf(reader, path, size, left);
     await use({ path, size, content });
-    for await (const piece of contentOf(reader, path, size, left)) void piece;
+    await skipRest(contentOf(reader, path, size, left));
     sums.set(path, left.hash.digest('hex'));
     await whole(reader, (TAR_BLOCK - (size % TAR_BLOCK)) % TAR_BLOCK);
   }
@@ -79,6 +79,10 @@ async function* contentOf(reader: ByteReader, path: string, size: number, left: 
     left.hash.update(piece);
     yield piece;
   }
+}
+
+async function skipRest(content: AsyncGenerator<Buffer>): Promise<void> {
+  for (let next = await content.next(); next.done !== true;) next = await content.next();
 }
 
 async function whole(reader: ByteReader, bytes: number): Promise<Buffer> {

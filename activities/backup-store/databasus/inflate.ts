@@ -22,7 +22,7 @@ export async function* inflated(
   source: AsyncIterable<Buffer>,
   object: Pick<Encrypted, 'name' | 'damaged'>,
 ): AsyncGenerator<Buffer> {
-  const ofSource: { failure: unknown } = { failure: null };
+  const ofSource: { failure: Error | null } = { failure: null };
   const reader = createByteReader(heard(source, ofSource));
   const start = await reader.read(4);
   const whole = rest(start, reader);
@@ -38,12 +38,12 @@ export async function* inflated(
 }
 
 /** Whatever the streams in between make of a failure of the source, it is known here. */
-async function* heard(source: AsyncIterable<Buffer>, seen: { failure: unknown }): AsyncGenerator<Buffer> {
+async function* heard(source: AsyncIterable<Buffer>, seen: { failure: Error | null }): AsyncGenerator<Buffer> {
   try {
     yield* source;
   } catch (error) {
-    seen.failure = error;
-    throw error;
+    seen.failure = error instanceof Error ? error : new Error(String(error));
+    throw seen.failure;
   }
 }
 

@@ -52,9 +52,10 @@ export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | '
 async function completePlan(place: SandboxPlace, plan: RecoveryPlan, output: unknown): Promise<RecoveryPlan> {
   const { resolved } = (isObject(output) ? output : {}) as Partial<FetchedBoundary>;
   if (resolved === undefined) throw stepFailure('Bug', 'the transfer ended without the boundary that it was to find');
-  const { boundaryAfterFetch: _open, hash: _hash, ...known } = plan;
-  const complete = { ...known, ...resolved, minimumSettings: plan.minimumSettings };
-  const found = { ...complete, hash: planHashOf(complete) };
+  const warnings = [...new Set([...plan.warnings, ...resolved.warnings])];
+  const found: RecoveryPlan = { ...plan, ...resolved, minimumSettings: plan.minimumSettings, warnings };
+  delete found.boundaryAfterFetch;
+  found.hash = planHashOf(found);
   await replaceFile(place.planFile, `${JSON.stringify(found)}\n`, await ownerOf(place.dir));
   await changeMarker(place, { planHash: found.hash });
   return found;

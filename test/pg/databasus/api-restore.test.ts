@@ -3,14 +3,7 @@
  * real backup with the rows that the source had then; where the boundary is known and where not yet; and what a broken stream, a restarted
  * controller and a killed transfer leave.
  */
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import path from 'node:path';
-
-import type { FetchSpec } from '../../../activities/lib/backup-store.js';
 import type { ActivityDeps } from '../../../activities/lib/deps.js';
-import { createPlanRecovery } from '../../../activities/postgres/plan-recovery.js';
 import {
   createCombineIncrementals,
   createDiscardSandbox,
@@ -22,56 +15,28 @@ import {
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
 import { normaliseTimestamp } from '../../../shared/target-time.js';
-import { startController, type Controller } from '../../support/databasus-controller.js';
+import { P17, startController, type Controller } from '../../support/databasus-controller.js';
 import { describeWithBucket } from '../../support/databasus.js';
-import { testTools } from '../../support/tools.js';
-import { readExpected, sceneWith, type ExpectedDatabase, type Scene } from './scene.js';
+import { apiScene, atTarget, planFor, type ApiScene } from './api-scene.js';
+import type { Scene } from './scene.js';
 
 let controller: Controller;
 const scenes: Scene[] = [];
 const sandboxes: { deps: ActivityDeps; ref: SandboxRef }[] = [];
-const children: { kill(): void; ended: Promise<unknown> }[] = [];
 
 beforeEach(async () => {
   controller = await startController();
-  process.env['PGR_TEST_CONTROLLER_PASSWORD'] = controller.password;
 });
 afterEach(async () => {
-  for (const child of children.splice(0)) {
-    child.kill();
-    await child.ended;
-  }
   for (const { deps, ref } of sandboxes.splice(0)) await createDiscardSandbox(deps)({ ref });
   for (const scene of scenes.splice(0)) await scene.remove();
   await controller.stop();
 });
 
-type TestScene = Scene & { expected: ExpectedDatabase; binDir: string };
-
-async function scene(major: 17 | 18): Promise<TestScene> {
-  const tools = await testTools();
-  const binDir = major === 17 ? tools.postgres17Bin : tools.postgresBin;
-  if (binDir === undefined) throw new Error('there is no PostgreSQL 17');
-  const expected = (await readExpected())[major === 17 ? 'p17' : 'p18'];
-  const backups = {
-    kind: 'databasus',
-    url: controller.url,
-    email: controller.email,
-    password: 'env:PGR_TEST_CONTROLLER_PASSWORD',
-    database: expected.id,
-  };
-  const made = await sceneWith(backups, expected, { binDir, programs: ['fetch-databasus-api'] });
+async function scene(major: 17 | 18): Promise<ApiScene> {
+  const made = await apiScene(controller, major);
   scenes.push(made);
-  return { ...made, expected, binDir };
-}
-
-function planFor({ deps }: Scene, target: RecoveryPlan['target']): Promise<RecoveryPlan> {
-  const requestedAt = new Date().toISOString();
-  return createPlanRecovery(deps)({ environment: 'shop', target, host: 'dallas', requestedAt });
-}
-
-function atTarget({ targetTime }: ExpectedDatabase): RecoveryPlan['target'] {
-  return { kind: 'time', value: normaliseTimestamp(targetTime)! };
+  return made;
 }
 
 function sandbox(deps: ActivityDeps, name: string): SandboxRef {
@@ -81,12 +46,12 @@ function sandbox(deps: ActivityDeps, name: string): SandboxRef {
   return ref;
 }
 
-/** All steps to the evidence; returns the plan that was completed on the way. */
+/** All steps to the evidence, with the plan that is completed on the way. */
 async function recover({ deps }: Scene, name: string, plan: RecoveryPlan) {
   const ref = sandbox(deps, name);
   await createPrepareSandbox(deps)({ ref, plan });
   const restored = await createRestoreBase(deps)({ ref, plan });
-  const complete = restored.plan ?? plan;
+  const complete = restored.plan!;
   await createCombineIncrementals(deps)({ ref, plan: complete });
   await createReplayWal(deps)({ ref, plan: complete });
   const { checks } = await createVerifySandbox(deps)({ ref, plan: complete });
@@ -117,4 +82,39 @@ describeWithBucket('recovery through the API of a controller', () => {
     },
     180_000,
   );
+
+  test('a time behind the last commit goes to that commit, and the plan says so', async () => {
+    const made = await scene(17);
+    const wal = controller.databases.get(P17)!.rows.find(({ walFilename }) => walFilename?.endsWith('7'))!;
+    // Nobody wrote for an hour, then the segment was switched.
+    wal.createdAt = '2026-11-21T04:35:00.000000Z';
+    const plan = await planFor(made, { kind: 'time', value: '2026-11-21T04:00:00.000000Z' });
+    const ref = sandbox(made.deps, 'idle');
+    await createPrepareSandbox(made.deps)({ ref, plan });
+    const { plan: complete } = await createRestoreBase(made.deps)({ ref, plan });
+    expect(complete).toMatchObject({ boundary: { dropped: null }, stop: { kind: 'lsn', inclusive: true } });
+    expect(complete!.boundary.kept!.time < '2026-11-21T03:36').toBe(true);
+    expect(complete!.warnings.join()).toMatch(/the wal of the backup ends with the commit of 2026-11-21T03:3/);
+  }, 120_000);
+
+  test('done again after its reply was lost, the step finds the same plan and fetches nothing', async () => {
+    const made = await scene(17);
+    const plan = await planFor(made, { kind: 'latest' });
+    const ref = sandbox(made.deps, 'twice');
+    await createPrepareSandbox(made.deps)({ ref, plan });
+    const first = await createRestoreBase(made.deps)({ ref, plan });
+    const second = await createRestoreBase(made.deps)({ ref, plan });
+    expect(second.plan).toEqual(first.plan);
+    expect(controller.streams()).toBe(1);
+  }, 120_000);
+
+  test('a plan that was not completed reaches nothing: the server refuses to stop anywhere', async () => {
+    const made = await scene(17);
+    const plan = await planFor(made, { kind: 'latest' });
+    const ref = sandbox(made.deps, 'open');
+    await createPrepareSandbox(made.deps)({ ref, plan });
+    await createRestoreBase(made.deps)({ ref, plan });
+    await createCombineIncrementals(made.deps)({ ref, plan });
+    await expect(createReplayWal(made.deps)({ ref, plan })).rejects.toMatchObject({ type: 'RecoveryStopped' });
+  }, 120_000);
 });
