@@ -65,8 +65,11 @@ export type TakeBaseOptions = {
 
 export interface BackupStore {
   readonly kind: string;
-  /** How WAL comes into it: by archive_command of the servers (when left out), or by a receiver of its own. */
-  readonly walBy?: 'stream';
+  /**
+   * Beginning of the application_name of the store's own WAL receiver, where it has one: then servers need no archive_command. Left out by stores into
+   * which servers archive.
+   */
+  readonly walReceiver?: string;
   window(input: {
     environment: string;
     scratchDir: string;

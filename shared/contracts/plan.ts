@@ -94,6 +94,8 @@ export type WindowResult = {
   earliest: string | null;
   latest: string | null;
   lastCommit: TransactionPoint | null;
+  /** Set when the store shows its WAL only while it is fetched: `latest` is when its newest WAL came then. */
+  lastCommitUnknown?: true;
   bases: WindowBase[];
   holes: WindowHole[];
   warnings: string[];

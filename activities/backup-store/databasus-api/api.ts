@@ -23,7 +23,7 @@ import type { Session } from './session.js';
 /** Largest page that the controller gives. */
 const PAGE = 1000;
 
-export type BackupType = 'FULL' | 'INCREMENTAL' | 'WAL';
+type BackupType = 'FULL' | 'INCREMENTAL' | 'WAL';
 
 /** Workspaces that the user sees. */
 export async function listWorkspaces(session: Session): Promise<Workspace[]> {
@@ -36,15 +36,21 @@ export async function listDatabases(session: Session, workspaceId: string): Prom
   return read(session, path, 'list the databases', databasesSchema);
 }
 
-/** All rows of a type, newest first; a row that moved to the next page while pages were read is there once. */
-export async function listBackups(session: Session, databaseId: string, type?: BackupType): Promise<BackupRow[]> {
+/** All rows, newest first; a row that moved to the next page while pages were read is there once. */
+export async function listBackups(session: Session, databaseId: string): Promise<BackupRow[]> {
   const rows = new Map<string, BackupRow>();
+  for await (const row of eachBackup(session, databaseId)) rows.set(row.id, row);
+  return [...rows.values()];
+}
+
+/** Rows of a type (of all types when left out), newest first, page by page. */
+export async function* eachBackup(session: Session, databaseId: string, type?: BackupType): AsyncGenerator<BackupRow> {
   for (let offset = 0; ; offset += PAGE) {
     const query = `limit=${String(PAGE)}&offset=${String(offset)}${type === undefined ? '' : `&type=${type}`}`;
     const path = `/backups/physical/database/${databaseId}/backups?${query}`;
     const page = await read(session, path, 'list the backups', backupsSchema);
-    for (const row of page.backups) rows.set(row.id, row);
-    if (page.backups.length === 0 || offset + page.backups.length >= page.total) return [...rows.values()];
+    yield* page.backups;
+    if (page.backups.length === 0 || offset + page.backups.length >= page.total) return;
   }
 }
 

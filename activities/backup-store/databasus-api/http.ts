@@ -149,11 +149,19 @@ function parse(text: string): unknown {
   }
 }
 
+/** Of a refused connection the message is empty where several addresses were tried: its code says it then. */
+function reasonOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return '';
+  const { message, code } = error as { message?: unknown; code?: unknown };
+  if (typeof message === 'string' && message !== '') return message;
+  return typeof code === 'string' ? code : '';
+}
+
 /** Errors of `fetch` say "fetch failed" and hide the reason in their cause. */
 function asFailure(where: string, what: string, error: unknown): Error {
   if (error instanceof Error && error.name === 'ApplicationFailure') return error;
-  const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const why = inner instanceof Error ? inner.message || inner.name : String(inner);
+  const cause = typeof error === 'object' && error !== null && 'cause' in error ? reasonOf(error.cause) : '';
+  const why = cause || reasonOf(error) || String(error);
   return stepFailure('StoreUnavailable', `the controller at ${where} does not answer (${what}): ${why}`, {
     hint: 'look at the container of the controller and its log; the run goes on by itself when it answers, or `pgr retry`',
     cause: error,

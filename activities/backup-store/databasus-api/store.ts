@@ -1,10 +1,9 @@
 /** The backup store of kind `databasus`: a Databasus controller, through its API. */
 import type { StoreConfig } from '../../../config/schema.js';
-import { isHistoryName } from '../../../shared/timeline.js';
-import type { BackupStore, WalPresence } from '../../lib/backup-store.js';
+import type { BackupStore } from '../../lib/backup-store.js';
 import type { ProgramPaths } from '../../lib/deps.js';
 import { programFile } from '../s3-store.js';
-import { readCatalog, timelinesOf, type Catalog } from './catalog.js';
+import { readCatalog, type Catalog } from './catalog.js';
 import { checkController } from './check.js';
 import type { Choice } from './choose-database.js';
 import { createHttp } from './http.js';
@@ -12,6 +11,7 @@ import { SHORT } from './patience.js';
 import { pauseBackups, resumeBackups, type PauseDeps } from './pause.js';
 import { planTarget } from './plan-target.js';
 import { createSession, type Session } from './session.js';
+import { walPresence } from './wal-presence.js';
 import { windowOfLists } from './window.js';
 
 export type ControllerConfig = Extract<StoreConfig, { kind: 'databasus' }>;
@@ -65,12 +65,12 @@ export function createStoreOver(input: StoreInput): BackupStore {
   const catalog = (): Promise<Catalog> => readCatalog(session, choice);
   return {
     kind: 'databasus',
-    walBy: 'stream',
+    walReceiver: 'databasus_wal_receiver_',
     window: async (request) => windowOfLists(await catalog(), request),
     resolveTarget: async (request) => planTarget(await catalog(), request),
     // The commits of the archive cannot be read without fetching it with its bases.
     lastCommit: () => Promise.resolve(null),
-    walPresence: async (name) => walPresence(await catalog(), name),
+    walPresence: (name) => walPresence(session, choice, name),
     fetchCommand: input.fetchCommand,
     takeBaseCommand: input.takeBaseCommand,
     pause: (run) => pauseBackups(input, run),
@@ -88,12 +88,4 @@ export function choiceOf({ workspace, database, systemIdentifier }: ControllerCo
     database: database ?? null,
     systemIdentifier: systemIdentifier ?? null,
   };
-}
-
-/** History files are in no list; the receiver gets them before the first segment of their timeline. */
-function walPresence(catalog: Catalog, name: string): WalPresence {
-  const isThere = isHistoryName(name)
-    ? timelinesOf(catalog).includes(Number.parseInt(name.slice(0, 8), 16))
-    : catalog.wal.some(({ segment }) => segment === name);
-  return isThere ? 'found' : 'missing';
 }

@@ -27,6 +27,7 @@ export async function windowOfLists(
     earliest: oldest === undefined ? null : endedAt(oldest.header),
     latest: received === null || (newestEnd !== null && received < newestEnd) ? newestEnd : received,
     lastCommit: null,
+    lastCommitUnknown: true,
     bases: archive.bases.map((base) => {
       const listed = catalog.bases.find(({ id }) => id === base.header.id);
       return { ...windowBase(base), startLsn: listed?.startLsn ?? base.header.startLsn };

@@ -14,7 +14,10 @@ import type { PrivateServer } from './private-server.js';
 
 const STALL_MS = 90_000;
 
-/** Waits for the history file (proven by the store) and for every other waiting file, then writes a checkpoint. Throws ArchiveFailing. */
+/**
+ * Waits for the history file (proven by the store) and for every other waiting file, then writes a checkpoint. Throws ArchiveFailing. A store with
+ * a receiver of its own gets the history later: its backups are paused now.
+ */
 export async function archivePromotion(
   deps: ActivityDeps,
   input: EndRecoveryInput,
@@ -27,7 +30,7 @@ export async function archivePromotion(
     if (timeline <= input.plan.timeline) {
       throw stepFailure('RecoveryStopped', `the server is up on timeline ${String(timeline)}: it was not promoted`);
     }
-    await waitUntilArchived(client, store, historyName(timeline));
+    if (store.walReceiver === undefined) await waitUntilArchived(client, store, historyName(timeline));
     await client.query('checkpoint');
     await waitForBacklog(client, place);
   });

@@ -17,6 +17,7 @@ import { CLEAN_STATES } from '../control-data.js';
 import { directoryState } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
 import { archivingProblem } from './production-settings.js';
+import { serversArchive } from './archive-duty.js';
 import { readArchiveSettings, switchAndArchive, type EndOfHistory } from './archive-wait.js';
 import { readLastCommitOf } from './last-commit.js';
 import { nodePlace, requireCluster, type NodePlace } from './node-place.js';
@@ -51,7 +52,8 @@ async function endHistory(deps: ActivityDeps, input: NodeStepInput): Promise<End
     if (rows[0]?.standby !== false) {
       throw stepFailure('PreconditionFailed', `${input.node} is a standby: the end of history is on its primary`);
     }
-    const problem = archivingProblem(await readArchiveSettings(client));
+    const isDuty = await serversArchive(deps, input.environment);
+    const problem = isDuty ? archivingProblem(await readArchiveSettings(client)) : null;
     if (problem !== null) throw stepFailure('ArchiveFailing', `${input.node} does not archive: ${problem}`);
     return switchAndArchive(client, store, `pgr end of history ${shortRunId(input.runId)}`);
   });

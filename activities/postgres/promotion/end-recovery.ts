@@ -15,6 +15,7 @@ import type { PrivateServers } from '../../lib/runtime.js';
 import { ownerOf, pathExists, readTextIfThere, type Owner } from '../data-directory.js';
 import { readMarker } from '../sandbox/marker.js';
 import { placeOf } from '../sandbox/place.js';
+import { serversArchive } from './archive-duty.js';
 import { archivePromotion } from './archive-promotion.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { cleanUpPrivately, privateServerOf, runPrivately, serversOf, stopPrivately } from './private-server.js';
@@ -27,7 +28,8 @@ export function createEndRecovery(deps: ActivityDeps) {
     const wasPromoted = await isPromoted(input, place);
     if (!wasPromoted || !(await isFinished(deps, input, place))) await finish(deps, input, place, wasPromoted);
     await cleanUpPrivately(serversOf(deps, input), place, input.runId);
-    return resultOf(input, place, wasPromoted ? 'already-promoted' : 'promoted');
+    const historyArchived = await serversArchive(deps, input.environment);
+    return { ...(await resultOf(input, place, wasPromoted ? 'already-promoted' : 'promoted')), historyArchived };
   };
 }
 
@@ -40,7 +42,7 @@ async function finish(
   const owner = await ownerOf(place.dataDir);
   const servers = serversOf(deps, input);
   await requireNoTarget(servers, place.dataDir, owner);
-  await requireArchiving(servers, place.dataDir, owner);
+  if (await serversArchive(deps, input.environment)) await requireArchiving(servers, place.dataDir, owner);
   if (!wasPromoted) await returnToRecovery(servers, input, place, owner);
   const server = await runPrivately(deps, input, place, owner);
   faultPoint('end-recovery:promoted');
@@ -81,8 +83,9 @@ async function isFinished(deps: ActivityDeps, input: EndRecoveryInput, place: No
   const facts = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   const status = await deps.runtime(input.environment, input.node).status();
   if (facts.state !== 'shut down' && status.state !== 'running') return false;
+  // A receiver that is paused cannot have it; re-baseline proves the new timeline there.
   const store = await deps.store(input.environment);
-  return (await store.walPresence(historyName(facts.timeline))) === 'found';
+  return store.walReceiver !== undefined || (await store.walPresence(historyName(facts.timeline))) === 'found';
 }
 
 /** Proof of the end state: new timeline, its history says where it began, no signal file, clean shutdown (or running as production). */
@@ -90,13 +93,13 @@ async function resultOf(
   input: EndRecoveryInput,
   place: NodePlace,
   outcome: EndRecoveryResult['outcome'],
-): Promise<EndRecoveryResult> {
+): Promise<Omit<EndRecoveryResult, 'historyArchived'>> {
   const facts = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
   if ((await isUnderRecovery(place)) || facts.timeline <= input.plan.timeline) {
     throw stepFailure('RecoveryStopped', `${place.dataDir} is still in recovery on timeline ${String(facts.timeline)}`);
   }
   const switchLsn = await readSwitch(place, facts.timeline, input.plan.timeline);
-  return { outcome, timeline: facts.timeline, switchLsn, historyArchived: true };
+  return { outcome, timeline: facts.timeline, switchLsn };
 }
 
 /** Where the new timeline left its parent (last line of its history file). Throws RecoveryStopped when the parent is not the planned one. */

@@ -15,6 +15,7 @@ import { readPostmaster } from '../postmaster.js';
 import { treeBytes } from '../rebuild/tree-bytes.js';
 import { requireMarker, tainted } from '../sandbox/marker.js';
 import type { SandboxPlace } from '../sandbox/place.js';
+import { serversArchive } from './archive-duty.js';
 import { readArchiveSettings } from './archive-wait.js';
 import { archivingProblem, requireArchiving } from './production-settings.js';
 import type { ProbedNode } from './probe-nodes.js';
@@ -139,14 +140,15 @@ export async function requireProductionArchives(
   sandbox: SandboxPlace,
 ): Promise<void> {
   const { node } = primary;
-  if (primary.state === 'running') {
+  const isDuty = await serversArchive(deps, environment);
+  if (isDuty && primary.state === 'running') {
     const settings = await connectNode(deps, environment, node.name, {}, readArchiveSettings);
     const problem = archivingProblem(settings);
     if (problem !== null) throw stepFailure('ArchiveFailing', `${node.name} does not archive: ${problem}`);
   }
   // What counts after the swap are its files: a setting given on a command line would not come along.
   const dir = primary.systemIdentifier === null ? sandbox.dataDir : node.dataDir;
-  await requireArchiving(deps.runtime(environment, node.name).servers, dir, await ownerOf(dir));
+  if (isDuty) await requireArchiving(deps.runtime(environment, node.name).servers, dir, await ownerOf(dir));
   const walDirs = [sandbox.walDir, path.join(sandbox.dataDir, 'pg_wal'), path.join(node.dataDir, 'pg_wal')];
   await requireKnownTimelines(await deps.store(environment), await historiesIn(walDirs));
 }

@@ -15,6 +15,7 @@ import { requireMarker, writeMarker } from '../sandbox/marker.js';
 import { placeOf, type SandboxPlace } from '../sandbox/place.js';
 import type { SnapshotProvider } from '../../lib/snapshot.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
+import { serversArchive } from './archive-duty.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { copySettings, requireArchiving, requireNoTarget, stripRecoverySettings } from './production-settings.js';
@@ -108,7 +109,7 @@ async function prepare(
   await requireKnownTimelines(store, await historiesIn([path.join(sandbox.dataDir, 'pg_wal')]));
   const { servers } = deps.runtime(input.environment, input.node);
   await requireNoTarget(servers, sandbox.dataDir, owner);
-  await requireArchiving(servers, sandbox.dataDir, owner);
+  if (await serversArchive(deps, input.environment)) await requireArchiving(servers, sandbox.dataDir, owner);
   // What is copied is flushed where it was copied to.
   if (!inPlace) return stripped;
   await flush(binDir, sandbox.dataDir, owner);
