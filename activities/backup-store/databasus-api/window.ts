@@ -32,15 +32,17 @@ export async function windowOfLists(
       const listed = catalog.bases.find(({ id }) => id === base.header.id);
       return { ...windowBase(base), startLsn: listed?.startLsn ?? base.header.startLsn };
     }),
-    holes: holesOf(archive),
+    // What lies before the first target is no hole in the window: the controller deletes the segment in which a full backup began.
+    holes: holesOf(archive, oldest?.run ?? 0),
     warnings: [...archive.warnings, ...warningsOf(catalog, archive)],
   };
 }
 
-function holesOf(archive: Archive): WindowHole[] {
+function holesOf(archive: Archive, first: number): WindowHole[] {
   const before = archive.gaps.length === archive.runs.length ? -1 : 0;
-  return archive.gaps.map((gap, index) => {
+  return archive.gaps.flatMap((gap, index) => {
     const run = before + index;
+    if (run < first) return [];
     const next = archive.bases.find((base) => base.why === null && base.run > run);
     const from = archive.runs[run]?.at(-1)?.file.archivedAt ?? '';
     const to = next === undefined ? from : endedAt(next.header);
