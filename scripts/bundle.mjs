@@ -21,7 +21,16 @@ async function bundlePrograms() {
     logLevel: 'warning',
   };
   await Promise.all(
-    ['wal-push', 'mover', 'fetch-databasus', 'fetch-databasus-api', 'take-base-databasus', 'take-base', 'pg-health', 'resume-poolers'].map((name) =>
+    [
+      'wal-push',
+      'mover',
+      'fetch-databasus',
+      'fetch-databasus-api',
+      'take-base-databasus',
+      'take-base',
+      'pg-health',
+      'resume-poolers',
+    ].map((name) =>
       build({
         ...common,
         entryPoints: [path.join(dist, 'workers', `${name}.js`)],

@@ -27,7 +27,7 @@ export type ControllerRow = {
   completedAt?: string;
 };
 
-export type ControllerDatabase = {
+type ControllerDatabase = {
   id: string;
   name: string;
   version: string;

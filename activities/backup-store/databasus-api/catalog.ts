@@ -20,7 +20,7 @@ export type ListedBase = {
   endedAt: string;
 };
 
-export type ListedWal = { segment: string; bytes: number; receivedAt: string };
+type ListedWal = { segment: string; bytes: number; receivedAt: string };
 
 export type Catalog = {
   database: ChosenDatabase;

@@ -36,8 +36,11 @@ export type HttpTimes = {
   idleMs: number;
 };
 
-/** A controller answers in milliseconds; a storage that hangs leaves a download without its first byte for ever (measured). */
-export const HTTP_TIMES: HttpTimes = { answerMs: 20_000, beginMs: 60_000, idleMs: 60_000 };
+/**
+ * A controller answers in milliseconds; a storage that hangs leaves a download without its first byte for ever (measured). A download begins anew
+ * when it is given up, so a network that is cut for a minute is waited for.
+ */
+const HTTP_TIMES: HttpTimes = { answerMs: 20_000, beginMs: 90_000, idleMs: 180_000 };
 
 const API = '/api/v1';
 
