@@ -17,7 +17,7 @@ import { CLEAN_STATES } from '../control-data.js';
 import { directoryState } from '../data-directory.js';
 import { readPostmaster } from '../postmaster.js';
 import { archivingProblem } from './production-settings.js';
-import { serversArchive } from './archive-duty.js';
+import { serversArchive } from '../../lib/archive-duty.js';
 import { readArchiveSettings, switchAndArchive, type EndOfHistory } from './archive-wait.js';
 import { readLastCommitOf } from './last-commit.js';
 import { nodePlace, requireCluster, type NodePlace } from './node-place.js';

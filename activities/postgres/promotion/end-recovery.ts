@@ -15,7 +15,7 @@ import type { PrivateServers } from '../../lib/runtime.js';
 import { ownerOf, pathExists, readTextIfThere, type Owner } from '../data-directory.js';
 import { readMarker } from '../sandbox/marker.js';
 import { placeOf } from '../sandbox/place.js';
-import { serversArchive } from './archive-duty.js';
+import { serversArchive } from '../../lib/archive-duty.js';
 import { archivePromotion } from './archive-promotion.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { cleanUpPrivately, privateServerOf, runPrivately, serversOf, stopPrivately } from './private-server.js';

@@ -15,7 +15,7 @@ import { readPostmaster } from '../postmaster.js';
 import { treeBytes } from '../rebuild/tree-bytes.js';
 import { requireMarker, tainted } from '../sandbox/marker.js';
 import type { SandboxPlace } from '../sandbox/place.js';
-import { serversArchive } from './archive-duty.js';
+import { serversArchive } from '../../lib/archive-duty.js';
 import { readArchiveSettings } from './archive-wait.js';
 import { archivingProblem, requireArchiving } from './production-settings.js';
 import type { ProbedNode } from './probe-nodes.js';

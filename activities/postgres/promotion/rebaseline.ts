@@ -10,7 +10,7 @@ import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
 import { archivingProblem } from './production-settings.js';
-import { serversArchive } from './archive-duty.js';
+import { serversArchive } from '../../lib/archive-duty.js';
 import { ARCHIVE_STALL_MS, readArchiveSettings, switchAndArchive, type EndOfHistory } from './archive-wait.js';
 import { nodePlace } from './node-place.js';
 import { readServerFacts } from './start-checks.js';

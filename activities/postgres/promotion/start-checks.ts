@@ -50,12 +50,13 @@ export async function readServerFacts(client: pg.Client): Promise<ServerFacts> {
   };
 }
 
-/** What is wrong with the settings of a production primary; empty when nothing is. Pure. */
-export function primaryProblems(facts: ServerFacts): string[] {
+/** What is wrong with the settings of a production primary, which archives where that is its duty; empty when nothing is. Pure. */
+export function primaryProblems(facts: ServerFacts, archives = true): string[] {
   const value = (name: string): string => facts.settings.find((setting) => setting.name === name)?.value ?? '';
   const problems = [...leftovers(facts.settings)];
   if (facts.inRecovery) problems.push('it is in recovery');
-  if (!['on', 'always'].includes(value('archive_mode'))) problems.push(`archive_mode is ${value('archive_mode')}`);
+  const mode = value('archive_mode');
+  if (archives && !['on', 'always'].includes(mode)) problems.push(`archive_mode is ${mode}`);
   if (value('default_transaction_read_only') === 'on') problems.push('default_transaction_read_only is on');
   return problems;
 }

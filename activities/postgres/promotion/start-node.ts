@@ -10,6 +10,7 @@ import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
 import { pathExists } from '../data-directory.js';
+import { serversArchive } from '../../lib/archive-duty.js';
 import { nodePlace, requireCluster, type NodePlace } from './node-place.js';
 import { leftovers, primaryProblems, readServerFacts } from './start-checks.js';
 
@@ -23,7 +24,8 @@ export function createStartNode(deps: ActivityDeps) {
     const { outcome, pid } = await runtime.start();
     faultPoint(FAULT_AFTER_START_BEFORE_REPLY);
     const facts = await connectNode(deps, input.environment, input.node, {}, readServerFacts);
-    const problems = facts.inRecovery ? leftovers(facts.settings) : primaryProblems(facts);
+    const archives = await serversArchive(deps, input.environment);
+    const problems = facts.inRecovery ? leftovers(facts.settings) : primaryProblems(facts, archives);
     if (facts.systemIdentifier !== input.expect.systemIdentifier) {
       throw stepFailure(
         'IdentityMismatch',

@@ -15,7 +15,7 @@ import { requireMarker, writeMarker } from '../sandbox/marker.js';
 import { placeOf, type SandboxPlace } from '../sandbox/place.js';
 import type { SnapshotProvider } from '../../lib/snapshot.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
-import { serversArchive } from './archive-duty.js';
+import { serversArchive } from '../../lib/archive-duty.js';
 import { readKeptNote } from './kept-note.js';
 import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { copySettings, requireArchiving, requireNoTarget, stripRecoverySettings } from './production-settings.js';
