@@ -56,6 +56,8 @@ export type Controller = {
     /** Streams: never send a byte, and keep the user's lock. */
     hang: boolean;
   };
+  /** Called before the list of backups is answered. */
+  beforeList: () => Promise<void>;
   /** Called for every trigger. */
   onTrigger: (database: ControllerDatabase, type: string) => void;
   /** Tokens and open downloads die, sign-ins live on. */
@@ -104,6 +106,7 @@ function newState(): State {
     requests: [],
     role: 'WORKSPACE_VIEWER',
     faults: { statuses: [], cutAt: [], breakAt: [], hang: false },
+    beforeList: () => Promise.resolve(),
     onTrigger: () => undefined,
     restart() {
       state.tokens.clear();
@@ -265,6 +268,7 @@ async function ofDatabase(state: State, at: string, url: URL, request: IncomingM
     case '':
       return { status: 200, body: database.config };
     case 'backups':
+      await state.beforeList();
       return backups(database, url);
     case 'restore-token':
       return restoreToken(state, database, await bodyOf(request));

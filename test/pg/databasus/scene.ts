@@ -57,11 +57,18 @@ export async function makeScene(
   return sceneWith(backups, expected, { binDir: options.binDir, programs: ['fetch-databasus'] });
 }
 
+export type SceneOptions = {
+  binDir: string;
+  programs: readonly string[];
+  /** A live server; without it nothing runs at the node's address. */
+  node?: { port: number; dataDir: string };
+};
+
 /** The same with any store. */
 export async function sceneWith(
   backups: unknown,
   expected: ExpectedDatabase,
-  { binDir, programs }: { binDir: string; programs: readonly string[] },
+  { binDir, programs, node }: SceneOptions,
 ): Promise<Scene> {
   const dir = await serverDirectory('pgr-databasus-');
   await chmod(dir, 0o755);
@@ -80,7 +87,7 @@ export async function sceneWith(
     });
   }
   const configPath = path.join(dir, 'recovery.yaml');
-  await writeFile(configPath, stringify(await config(dir, backups, expected, binDir)), { mode: 0o644 });
+  await writeFile(configPath, stringify(await config(dir, backups, expected, { binDir, node })), { mode: 0o644 });
   const { activities: deps } = await createDeps(configPath, distDir);
   return { dir, distDir, configPath, deps, remove: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }) };
 }
@@ -92,8 +99,13 @@ async function serverUser(): Promise<string> {
   return lines.find((fields) => fields[2] === String(uid))?.[0] ?? 'postgres';
 }
 
-async function config(dir: string, backups: unknown, expected: ExpectedDatabase, binDir: string): Promise<unknown> {
-  const port = await freePort();
+async function config(
+  dir: string,
+  backups: unknown,
+  expected: ExpectedDatabase,
+  { binDir, node }: { binDir: string; node: SceneOptions['node'] },
+): Promise<unknown> {
+  const { port, dataDir } = node ?? { port: await freePort(), dataDir: path.join(dir, 'data') };
   const { database, query } = expected;
   return {
     version: 1,
@@ -108,7 +120,7 @@ async function config(dir: string, backups: unknown, expected: ExpectedDatabase,
             host: 'dallas',
             address: '127.0.0.1',
             port,
-            dataDir: path.join(dir, 'data'),
+            dataDir,
             binDir,
             runtime: process.getuid?.() === 0 ? { kind: 'process', runAs: await serverUser() } : { kind: 'process' },
           },

@@ -7,27 +7,7 @@ import { targetTimeFor } from '../../../activities/backup-store/databasus-api/do
 import { requirePlannedBase } from '../../../activities/backup-store/databasus-api/planned-base.js';
 import type { BaseRef } from '../../../shared/contracts/plan.js';
 import type { Lsn } from '../../../shared/lsn.js';
-
-function header(name: string, size: number, type = '0'): Buffer {
-  const block = Buffer.alloc(512);
-  block.write(name, 0);
-  block.write('0000600\0', 100);
-  block.write(`${size.toString(8).padStart(11, '0')}\0`, 124);
-  block.fill(' ', 148, 156);
-  block.write(type, 156);
-  block.write('ustar\0', 257);
-  const sum = block.reduce((total, byte) => total + byte, 0);
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-  return block;
-}
-
-function entry(name: string, content: string, type = '0'): Buffer {
-  const body = Buffer.alloc(Math.ceil(content.length / 512) * 512);
-  body.write(content);
-  return Buffer.concat([header(name, content.length, type), body]);
-}
-
-const END = Buffer.alloc(1024);
+import { TAR_END as END, tarEntry as entry, tarHeader as header } from '../../support/tar.js';
 
 async function* pieces(content: Buffer, size = 100): AsyncGenerator<Buffer> {
   for (let at = 0; at < content.length; at += size) yield await Promise.resolve(content.subarray(at, at + size));
