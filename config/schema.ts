@@ -186,6 +186,8 @@ const storeSchema = z.discriminatedUnion('kind', [
     /** Login name: an e-mail address, or `admin`. */
     email: z.string().min(1),
     password: secretRef,
+    /** The user who pauses backups and asks for bases (a member of the workspace); the same user when left out. */
+    operator: z.strictObject({ email: z.string().min(1), password: secretRef }).optional(),
     /** Name or id; needed when the user sees several workspaces with a database of that name. */
     workspace: z.string().min(1).optional(),
     /** Name or id of the physical database; needed when the user sees several. */

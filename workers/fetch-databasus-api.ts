@@ -3,10 +3,8 @@ import { readFile } from 'node:fs/promises';
 
 import { createJobReporter, runAsJob } from '../activities/backup-store/base-job.js';
 import { fetchFromController } from '../activities/backup-store/databasus-api/fetch.js';
-import { createHttp } from '../activities/backup-store/databasus-api/http.js';
 import { LONG } from '../activities/backup-store/databasus-api/patience.js';
-import { createSession } from '../activities/backup-store/databasus-api/session.js';
-import { choiceOf } from '../activities/backup-store/databasus-api/store.js';
+import { choiceOf, sessionOf } from '../activities/backup-store/databasus-api/store.js';
 import type { FetchSpec } from '../activities/lib/backup-store.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
@@ -20,8 +18,7 @@ async function main(): Promise<number> {
     const spec = JSON.parse(await readFile(specPath, 'utf8')) as FetchSpec;
     const { backups } = environmentOf(await loadConfig(configPath), spec.environment);
     if (backups.kind !== 'databasus') throw otherStore(spec.environment, backups.kind);
-    const password = await createSecretResolver()(backups.password);
-    const session = createSession(createHttp(backups.url), { email: backups.email, password }, LONG);
+    const session = await sessionOf(backups, createSecretResolver(), LONG);
     return fetchFromController(spec, { session, choice: choiceOf(backups), patience: LONG, reporter });
   });
 }

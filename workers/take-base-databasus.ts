@@ -2,10 +2,8 @@
 import { readFile } from 'node:fs/promises';
 
 import { createJobReporter, runAsJob } from '../activities/backup-store/base-job.js';
-import { createHttp } from '../activities/backup-store/databasus-api/http.js';
 import { LONG } from '../activities/backup-store/databasus-api/patience.js';
-import { createSession } from '../activities/backup-store/databasus-api/session.js';
-import { choiceOf } from '../activities/backup-store/databasus-api/store.js';
+import { choiceOf, operatorSessionOf } from '../activities/backup-store/databasus-api/store.js';
 import { takeBaseOfController } from '../activities/backup-store/databasus-api/take-base.js';
 import type { TakeBaseOptions } from '../activities/lib/backup-store.js';
 import { environmentOf } from '../activities/lib/environment-config.js';
@@ -20,8 +18,7 @@ async function main(): Promise<number> {
     const options = JSON.parse(await readFile(specPath, 'utf8')) as TakeBaseOptions;
     const { backups } = environmentOf(await loadConfig(configPath), environment);
     if (backups.kind !== 'databasus') throw otherStore(environment, backups.kind);
-    const password = await createSecretResolver()(backups.password);
-    const session = createSession(createHttp(backups.url), { email: backups.email, password }, LONG);
+    const session = await operatorSessionOf(backups, createSecretResolver(), LONG);
     return takeBaseOfController(options, { session, choice: choiceOf(backups), reporter });
   });
 }

@@ -66,8 +66,8 @@ function roleLine({ database }: Catalog): Line {
   const expected = 'the user can read and restore, and change nothing';
   if (role === null) return { check: 'user-role', expected, actual: 'the controller does not say the role', ok: false };
   const actual = READERS.has(role)
-    ? `${role}: backups cannot be paused, resumed or asked for with it, as a promotion has to`
-    : `${role}: it can delete backups; use a WORKSPACE_VIEWER where only restores are wanted`;
+    ? role
+    : `${role}: it can delete backups; restore as a WORKSPACE_VIEWER, and name the member whom a promotion needs in backups.operator`;
   return { check: 'user-role', expected, actual, ok: READERS.has(role) };
 }
 

@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import type { RestoreBaseResult } from '../../../shared/contracts/sandbox.js';
@@ -40,6 +40,27 @@ const FAULT_STREAMED = 'databasus:streamed';
 
 /** Carries out a fetch. Throws typed failures; see the parts for which. */
 export async function fetchFromController(spec: FetchSpec, deps: FetchDeps): Promise<FetchResult> {
+  try {
+    return await carryOut(spec, deps);
+  } catch (error) {
+    throw spaceFailure(error, dirname(spec.wal.dir)) ?? error;
+  }
+}
+
+/** A full disk as what it is: the lists do not say how large bases are unpacked, so the plan could only estimate it. Null for anything else. */
+export function spaceFailure(error: unknown, dir: string): Error | null {
+  if ((error as NodeJS.ErrnoException | null)?.code !== 'ENOSPC') return null;
+  return stepFailure(
+    'SpaceMissing',
+    `the file system of ${dir} is full: bases and wal need more than the plan estimated`,
+    {
+      hint: 'free space there, then `pgr retry`; or `pgr abort`, and name another place with sandbox.dir or --host',
+      cause: error,
+    },
+  );
+}
+
+async function carryOut(spec: FetchSpec, deps: FetchDeps): Promise<FetchResult> {
   const started = Date.now();
   const { plan, binDir } = spec;
   if (plan === undefined || binDir === undefined) throw stepFailure('Bug', 'the fetch was not told what it is for');

@@ -16,7 +16,7 @@ export function refusal(where: string, what: string, answer: Pick<ApiAnswer, 'st
   if (status === 401) return stepFailure('CredentialsRefused', message);
   if (status === 403 || /insufficient permissions/.test(text)) {
     return stepFailure('NotAllowed', message, {
-      hint: 'give the user of backups.email the role member of the workspace, or do it in the controller',
+      hint: 'name a user who is a member of the workspace in backups.operator, or do it in the controller',
     });
   }
   if (status === 404 || /record not found|invalid database ID/.test(text)) {

@@ -2,6 +2,7 @@
 import type { StoreConfig } from '../../../config/schema.js';
 import type { BackupStore } from '../../lib/backup-store.js';
 import type { ProgramPaths } from '../../lib/deps.js';
+import type { Patience } from '../s3-retry.js';
 import { programFile } from '../s3-store.js';
 import { readCatalog, type Catalog } from './catalog.js';
 import { checkController } from './check.js';
@@ -28,8 +29,8 @@ export type ControllerStoreInput = {
 /** The store of an environment. Throws CredentialsRefused when the password cannot be read; the controller itself is not asked yet. */
 export async function createControllerStore(input: ControllerStoreInput): Promise<BackupStore> {
   const { config, environment, program, stateDir } = input;
-  const password = await input.resolveSecret(config.password);
-  const session = createSession(createHttp(config.url), { email: config.email, password }, SHORT);
+  const session = await sessionOf(config, input.resolveSecret, SHORT);
+  const operator = await operatorSessionOf(config, input.resolveSecret, SHORT);
   const programArgs = (name: string, specPath: string): string[] => [
     programFile(program.distDir, name),
     '--config',
@@ -40,6 +41,7 @@ export async function createControllerStore(input: ControllerStoreInput): Promis
   ];
   return createStoreOver({
     session,
+    operator,
     choice: choiceOf(config),
     limits: { baseSeconds: config.maxBaseAge, walSeconds: config.maxWalAge },
     memory: { stateDir, environment },
@@ -51,6 +53,8 @@ export async function createControllerStore(input: ControllerStoreInput): Promis
 
 type StoreInput = {
   session: Session;
+  /** Of the user who may change something. */
+  operator: Session;
   choice: Choice;
   limits: { baseSeconds: number; walSeconds: number };
   memory: PauseDeps['memory'];
@@ -73,12 +77,30 @@ export function createStoreOver(input: StoreInput): BackupStore {
     walPresence: (name) => walPresence(session, choice, name),
     fetchCommand: input.fetchCommand,
     takeBaseCommand: input.takeBaseCommand,
-    pause: (run) => pauseBackups(input, run),
-    resume: (run) => resumeBackups(input, run),
+    pause: (run) => pauseBackups({ ...input, session: input.operator }, run),
+    resume: (run) => resumeBackups({ ...input, session: input.operator }, run),
     // The controller has no place for such a mark: it follows its source, and begins a new chain there.
     abandonTimeline: () => Promise.resolve('already-marked'),
     check: () => checkController({ session, catalog, limits: input.limits, now: input.now }),
   };
+}
+
+/** A session of the user who reads and restores. */
+export async function sessionOf(
+  { url, email, password }: ControllerConfig,
+  resolveSecret: ControllerStoreInput['resolveSecret'],
+  patience: Patience,
+): Promise<Session> {
+  return createSession(createHttp(url), { email, password: await resolveSecret(password) }, patience);
+}
+
+/** A session of the user who pauses backups and asks for bases. */
+export async function operatorSessionOf(
+  config: ControllerConfig,
+  resolveSecret: ControllerStoreInput['resolveSecret'],
+  patience: Patience,
+): Promise<Session> {
+  return sessionOf({ ...config, ...config.operator }, resolveSecret, patience);
 }
 
 /** What the config says about which database it is. */

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { spaceFailure } from '../../../activities/backup-store/databasus-api/fetch.js';
 import { createHttp } from '../../../activities/backup-store/databasus-api/http.js';
 import { downloadDump, listDumps } from '../../../activities/backup-store/databasus-api/logical-backups.js';
 import { createSession, type Session } from '../../../activities/backup-store/databasus-api/session.js';
@@ -43,6 +44,7 @@ function session(): Session {
 function store(now = '2026-11-21T03:40:00Z'): BackupStore {
   return createStoreOver({
     session: session(),
+    operator: session(),
     choice: CHOICE,
     limits: { baseSeconds: 600, walSeconds: 600 },
     memory: { stateDir, environment: 'shop' },
@@ -220,6 +222,14 @@ describeWithBucket('what pgr check says about a controller', () => {
     expect((await findings())['chain']).toContain('000000010000000000000006 is missing');
     controller.databases.get(P17)!.rows = rows().filter(({ type }) => type !== 'FULL');
     expect((await findings())['chain']).toMatch(/needs base .* which is missing/);
+  });
+});
+
+describe('a full disk', () => {
+  test('is missing space, not a bug: the plan could only estimate it', () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    expect(spaceFailure(full, '/srv/sandboxes/1')).toMatchObject({ type: 'SpaceMissing' });
+    expect(spaceFailure(new Error('other'), '/srv/sandboxes/1')).toBeNull();
   });
 });
 
