@@ -72,11 +72,14 @@ export const P18 = '4b2f4837-7557-42bf-b664-4ce5646c7980';
 export const LOGICAL = '3805932b-98bc-4681-a5fd-9e3415e97c2c';
 export const LOGICAL_BACKUP = 'ae9921fd-58ec-4870-92a5-a0f01e3bffe7';
 const WORKSPACE = '9b80933b-bb43-4479-850c-8d44851b0212';
+/** Another user, with the same password, who is a member of the workspace. */
+export const OPERATOR = 'pgr@example.com';
 /** Of a lock without a heartbeat. */
 const LOCK_MS = 1_000;
 
 type State = Controller & {
-  jwts: Set<string>;
+  /** Tokens with the e-mail address that signed in. */
+  jwts: Map<string, string>;
   tokens: Map<string, string>;
   lockedUntil: number;
   open: Set<ServerResponse>;
@@ -115,7 +118,7 @@ function newState(): State {
     },
     streams: () => state.begun,
     stop: () => Promise.resolve(),
-    jwts: new Set(),
+    jwts: new Map(),
     tokens: new Map(),
     lockedUntil: 0,
     open: new Set(),
@@ -190,6 +193,11 @@ function rowOf(sidecar: Record<string, unknown>): ControllerRow {
 
 type Answer = { status: number; body?: unknown };
 
+const NOT_ALLOWED: Answer = {
+  status: 400,
+  body: { error: 'insufficient permissions to manage backups for this database' },
+};
+
 async function handle(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const method = request.method ?? 'GET';
@@ -252,7 +260,7 @@ async function general(state: State, at: string, url: URL, request: IncomingMess
     case `POST /backups/${LOGICAL_BACKUP}/download-token`:
       return { status: 200, body: { token: newToken(state, LOGICAL), filename: 'app.dump', backupId: LOGICAL_BACKUP } };
     case 'POST /backup-configs/physical/save':
-      return save(state, await bodyOf(request));
+      return isReader(state, request) ? NOT_ALLOWED : save(state, await bodyOf(request));
     default:
       return null;
   }
@@ -273,7 +281,7 @@ async function ofDatabase(state: State, at: string, url: URL, request: IncomingM
     case 'restore-token':
       return restoreToken(state, database, await bodyOf(request));
     case 'trigger':
-      return trigger(state, database, await bodyOf(request));
+      return isReader(state, request) ? NOT_ALLOWED : trigger(state, database, await bodyOf(request));
     default:
       return null;
   }
@@ -281,10 +289,11 @@ async function ofDatabase(state: State, at: string, url: URL, request: IncomingM
 
 function signIn(state: State, { email, password }: Record<string, unknown>): Answer {
   if (email === 'admin') return { status: 500 };
-  if (email !== state.email) return { status: 400, body: { error: 'user with this email does not exist' } };
+  if (email !== state.email && email !== OPERATOR)
+    return { status: 400, body: { error: 'user with this email does not exist' } };
   if (password !== state.password) return { status: 400, body: { error: 'password is incorrect' } };
   const token = randomUUID();
-  state.jwts.add(token);
+  state.jwts.set(token, email);
   return { status: 200, body: { userId: randomUUID(), email, token } };
 }
 
@@ -328,16 +337,16 @@ function logicalBackups(): unknown {
 function save(state: State, config: Record<string, unknown>): Answer {
   const database = state.databases.get(String(config['databaseId']));
   if (database === undefined) return { status: 400, body: { error: 'record not found' } };
-  if (state.role === 'WORKSPACE_VIEWER')
-    return { status: 400, body: { error: 'insufficient permissions to manage backups for this database' } };
   database.config = config as ControllerDatabase['config'];
   return { status: 200, body: config };
 }
 
+function isReader(state: State, request: IncomingMessage): boolean {
+  const bearer = (request.headers.authorization ?? '').replace(/^Bearer /, '');
+  return state.jwts.get(bearer) !== OPERATOR && state.role === 'WORKSPACE_VIEWER';
+}
+
 function trigger(state: State, database: ControllerDatabase, { type }: Record<string, unknown>): Answer {
-  if (state.role === 'WORKSPACE_VIEWER') {
-    return { status: 400, body: { error: 'insufficient permissions to manage backups for this database' } };
-  }
   state.onTrigger(database, String(type));
   return { status: 202, body: { message: 'backup requested' } };
 }

@@ -7,12 +7,13 @@ import { spaceFailure } from '../../../activities/backup-store/databasus-api/fet
 import { createHttp } from '../../../activities/backup-store/databasus-api/http.js';
 import { downloadDump, listDumps } from '../../../activities/backup-store/databasus-api/logical-backups.js';
 import { createSession, type Session } from '../../../activities/backup-store/databasus-api/session.js';
-import { createStoreOver } from '../../../activities/backup-store/databasus-api/store.js';
+import { createControllerStore, createStoreOver } from '../../../activities/backup-store/databasus-api/store.js';
 import { takeBaseOfController } from '../../../activities/backup-store/databasus-api/take-base.js';
 import type { BackupStore } from '../../../activities/lib/backup-store.js';
 import {
   LOGICAL,
   LOGICAL_BACKUP,
+  OPERATOR,
   P17,
   startController,
   type Controller,
@@ -102,6 +103,35 @@ describeWithBucket('pausing backups of a controller', () => {
     // Another process of the same worker: only the note tells it what was before.
     expect(await store().resume('shop/change')).toMatchObject({ outcome: 'resumed' });
     expect(isOn()).toBe(true);
+  });
+
+  test('is done by the operator of the config, while the user who restores may not', async () => {
+    controller.role = 'WORKSPACE_VIEWER';
+    const password = 'env:PGR_TEST_CONTROLLER_PASSWORD';
+    const config = {
+      kind: 'databasus' as const,
+      url: controller.url,
+      email: controller.email,
+      password,
+      operator: { email: OPERATOR, password },
+      database: P17,
+      maxBaseAge: 600,
+      maxWalAge: 600,
+    };
+    const program = { node: 'node', distDir: '/dist', configPath: '/recovery.yaml' };
+    const resolveSecret = () => Promise.resolve(PASSWORD);
+    const one = await createControllerStore({ config, environment: 'shop', resolveSecret, program, stateDir });
+    expect(await one.pause('shop/change')).toMatchObject({ outcome: 'paused' });
+    expect(isOn()).toBe(false);
+    expect((await one.check()).find(({ check }) => check === 'user-role')).toMatchObject({ ok: true });
+    expect(one.fetchCommand('/spec.json')).toEqual([
+      expect.stringContaining('fetch-databasus-api') as string,
+      '--config',
+      '/recovery.yaml',
+      '--environment',
+      'shop',
+      '/spec.json',
+    ]);
   });
 
   test('a reader is told that it may not', async () => {
