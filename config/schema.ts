@@ -178,6 +178,28 @@ const storeSchema = z.discriminatedUnion('kind', [
     maxBaseAge: duration.prefault('8d'),
     maxWalAge: duration.prefault('1h'),
   }),
+  /** A Databasus controller, through its API. */
+  z.strictObject({
+    kind: z.literal('databasus'),
+    /** Address of the controller, without a path. */
+    url: z.url({ protocol: /^https?$/ }),
+    /** Login name: an e-mail address, or `admin`. */
+    email: z.string().min(1),
+    password: secretRef,
+    /** The user who pauses backups and asks for bases (a member of the workspace); the same user when left out. */
+    operator: z.strictObject({ email: z.string().min(1), password: secretRef }).optional(),
+    /** Name or id; needed when the user sees several workspaces with a database of that name. */
+    workspace: z.string().min(1).optional(),
+    /** Name or id of the physical database; needed when the user sees several. */
+    database: z.string().min(1).optional(),
+    systemIdentifier: z
+      .string()
+      .regex(/^\d{1,20}$/, 'use the number that pg_controldata prints, in quotes')
+      .optional(),
+    /** Older ones are a finding of `pgr check`. */
+    maxBaseAge: duration.prefault('8d'),
+    maxWalAge: duration.prefault('1h'),
+  }),
   /** A repository of pgBackRest, read and restored by pgBackRest itself. */
   z.strictObject({
     kind: z.literal('pgbackrest'),

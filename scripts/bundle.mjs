@@ -26,6 +26,8 @@ async function bundlePrograms() {
       'mover',
       'take-base',
       'fetch-databasus',
+      'fetch-databasus-api',
+      'take-base-databasus',
       'fetch-pgbackrest',
       'backup-pgbackrest',
       'fetch-barman',

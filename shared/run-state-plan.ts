@@ -45,6 +45,9 @@ function otherStoreLine(choice: StoreChoice): string {
 
 function boundaryLines(plan: RecoveryPlan): string[] {
   const { kept, dropped } = plan.boundary;
+  if (plan.boundaryAfterFetch === true) {
+    return ['last kept and first dropped: found in the WAL once it is fetched, and shown before anything is promoted'];
+  }
   const point = (text: string, at: RecoveryPlan['boundary']['kept']): string =>
     at === null ? `${text}: none` : `${text}: transaction ${at.xid} at ${at.time} (${at.lsn})`;
   const lost = `${plan.lost.exact ? '' : 'at least '}${plan.lost.commits} commits in ${formatSeconds(plan.lost.seconds)}`;

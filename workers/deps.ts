@@ -8,6 +8,7 @@ import { createBarmanCloudStore } from '../activities/backup-store/barman-cloud/
 import { createBarmanStore } from '../activities/backup-store/barman/store.js';
 import { createBucketStore } from '../activities/backup-store/databasus/store.js';
 import { createPgbackrestStore } from '../activities/backup-store/pgbackrest/store.js';
+import { createControllerStore } from '../activities/backup-store/databasus-api/store.js';
 import { createS3Store } from '../activities/backup-store/s3-store.js';
 import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
@@ -67,6 +68,7 @@ function createStores(
       environment,
       resolveSecret,
       program,
+      stateDir: config.stateDir,
       dataDirs: own.nodes.map(({ dataDir }) => dataDir),
     });
     stores.set(key, created);
@@ -76,7 +78,11 @@ function createStores(
   };
 }
 
-type StoreInput = Pick<ActivityDeps, 'resolveSecret' | 'program'> & { environment: string; dataDirs: string[] };
+type StoreInput = Pick<ActivityDeps, 'resolveSecret' | 'program'> & {
+  environment: string;
+  stateDir: string;
+  dataDirs: string[];
+};
 
 /** The store of a kind. */
 function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStore> {
@@ -89,6 +95,8 @@ function createStore(config: StoreConfig, input: StoreInput): Promise<BackupStor
       return createBucketStore({ ...input, config });
     case 'pgbackrest':
       return createPgbackrestStore({ ...input, config });
+    case 'databasus':
+      return createControllerStore({ ...input, config });
     case 's3':
     default:
       return createS3Store({ ...input, config });

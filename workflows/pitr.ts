@@ -28,7 +28,7 @@ import { startPromotion } from './lib/start-promotion.js';
 
 type PitrRun = Run<PitrStep>;
 type Planned = { facts: EnvironmentFacts; plan: RecoveryPlan; ref: SandboxRef };
-type Recovered = { sandbox: PrepareSandboxResult; verified: VerifySandboxResult };
+type Recovered = { sandbox: PrepareSandboxResult; verified: VerifySandboxResult; plan: RecoveryPlan };
 
 /** Wrong input: nothing was begun and the same target can only be refused again, so the run ends instead of waiting for a person. */
 const REFUSALS: readonly FailureType[] = [
@@ -55,7 +55,7 @@ export async function pitr(input: PitrInput): Promise<RecoveryResult | PlannedRe
         const now = { ...planned, plan: stores.plan };
         try {
           const recovered = await recover(run, input, now, stores.leave);
-          return await finish(run, input, now, recovered, kept);
+          return await finish(run, input, { ...now, plan: recovered.plan }, recovered, kept);
         } catch (error) {
           if (!isLeft(error)) throw error;
         }
@@ -109,18 +109,21 @@ function storesOf(run: PitrRun, input: PitrInput, { facts, plan, ref }: Planned)
 async function recover(
   run: PitrRun,
   input: PitrInput,
-  { plan, ref }: Planned,
+  { plan: planned, ref }: Planned,
   leave: Stores['leave'],
 ): Promise<Recovered> {
-  const host = onHost(plan.host);
-  const sandbox = await run.step('prepare-sandbox', () => host.prepareSandbox({ ref, plan }), {
+  const host = onHost(planned.host);
+  const sandbox = await run.step('prepare-sandbox', () => host.prepareSandbox({ ref, plan: planned }), {
     undo: { step: 'discard-sandbox', title: 'Discard the sandbox', work: () => host.discardSandbox({ ref }) },
   });
   const showSandbox = (state: 'prepared' | 'restored' | 'replaying' | 'paused'): void => {
     run.view.sandbox = { host: ref.host, port: sandbox.port, url: sandbox.url, state, expiresAt: null };
   };
   showSandbox('prepared');
-  const restored = await run.step('restore-base', () => host.restoreBase({ ref, plan }), { leave });
+  const restored = await run.step('restore-base', () => host.restoreBase({ ref, plan: planned }), { leave });
+  // A store that shows its WAL only while it is fetched: from here on the plan has its boundary.
+  const plan = restored.plan ?? planned;
+  if (restored.plan !== undefined) run.setPlan(recoveryPlanView(plan), plan);
   const combined = await run.step('combine-incrementals', () => host.combineIncrementals({ ref, plan }), { leave });
   run.view.measured.restoreSeconds = restored.seconds + combined.seconds;
   showSandbox('replaying');
@@ -135,7 +138,7 @@ async function recover(
   });
   run.view.measured.rtoSeconds = secondsSince(run.view.startedAt, nowIso());
   run.view.measured.rpoSeconds = plan.lost.seconds;
-  return { sandbox, verified };
+  return { sandbox, verified, plan };
 }
 
 async function finish(

@@ -84,7 +84,7 @@ async function aimAt(archive: Archive, usable: readonly JudgedBase[], input: Res
 }
 
 /** A live primary whose bases are not in this store: the config names the wrong store, or the wrong nodes. */
-function refuseForeignBases(archive: Archive, { live }: ResolveTargetInput): void {
+export function refuseForeignBases(archive: Archive, { live }: ResolveTargetInput): void {
   const [any] = archive.bases;
   if (live === null || any === undefined) return;
   if (archive.bases.some((base) => base.header.systemIdentifier === live.systemIdentifier)) return;
@@ -123,7 +123,7 @@ async function beforeBases(
 }
 
 /** For a time only bases that had ended by then, although a later one without a commit in between would hold the same. */
-function chooseBase(
+export function chooseBase(
   usable: readonly JudgedBase[],
   { target }: ResolveTargetInput,
   run: number,

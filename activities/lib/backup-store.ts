@@ -32,6 +32,7 @@ export type ResolvedTarget = Pick<
   | 'walSegmentBytes'
   | 'minimumSettings'
   | 'warnings'
+  | 'boundaryAfterFetch'
 >;
 
 /** Arguments for the mover job that brings base and WAL into a sandbox. */
@@ -44,9 +45,14 @@ export type FetchSpec = {
   baseDirs: string[];
   wal: { timeline: number; firstSegment: string; lastSegment: string; walSegmentBytes: number; dir: string };
   owner: { uid: number; gid: number } | null;
+  /** For stores whose WAL is read while it is fetched: what the fetch is for, and where pg_waldump is. */
+  plan?: RecoveryPlan;
   /** Server programs on this machine, for stores whose bases are checked with them. */
   binDir?: string;
 };
+
+/** What such a fetch adds to its result. */
+export type FetchedBoundary = { resolved: ResolvedTarget };
 
 /** What the fetch of a base notes about its finished parts lies beside the base's directory. */
 export function fetchStateFileOf(baseDir: string): string {
@@ -64,6 +70,11 @@ export interface BackupStore {
   readonly kind: string;
   /** False: it is only read, and cannot be the archive of a new primary. */
   readonly takesBases: boolean;
+  /**
+   * Beginning of the application_name of the store's own WAL receiver, where it has one: then servers need no archive_command. Left out by stores into
+   * which servers archive.
+   */
+  readonly walReceiver?: string;
   window(input: {
     environment: string;
     scratchDir: string;
@@ -83,7 +94,7 @@ export interface BackupStore {
     binDir: string;
     walSegmentBytes: number;
   }): Promise<TransactionPoint | null>;
-  /** True when the store receives WAL by streaming: then it reaches the store also where the server has no archive_command. Left out: it is pushed. */
+  /** True when the store streams WAL besides what servers push: then it reaches the store also where a server has no archive_command. */
   streamsWal?(): Promise<boolean>;
   pause(run: string): Promise<{ outcome: 'paused' | 'nothing-to-do'; note: string }>;
   resume(run: string): Promise<{ outcome: 'resumed' | 'nothing-to-do'; note: string }>;

@@ -4,7 +4,7 @@ import { formatBytes, formatTime, oneLine, relativeTo } from './text.js';
 
 /** What can be recovered. Pure. */
 export function renderWindow(window: WindowResult, now: Date): string {
-  const { environment, earliest, latest, lastCommit, timeline } = window;
+  const { environment, earliest, latest, timeline } = window;
   const at = (iso: string | null): string =>
     iso === null ? 'nothing can be recovered' : `${iso} ${relativeTo(iso, now)}`;
   const head = renderPairs([
@@ -12,7 +12,7 @@ export function renderWindow(window: WindowResult, now: Date): string {
     ['backup store', window.store === undefined ? null : `${window.store} (${window.kind ?? 'unknown'})`],
     ['earliest', at(earliest)],
     ['latest', at(latest)],
-    ['last commit', lastCommit === null ? 'none in the archive' : `transaction ${lastCommit.xid} at ${lastCommit.lsn}`],
+    ['last commit', lastCommitText(window)],
     ['timeline', timeline === null ? null : String(timeline)],
   ]);
   const next =
@@ -20,6 +20,11 @@ export function renderWindow(window: WindowResult, now: Date): string {
   return [head, basesTable(window), holesTable(window), othersTable(window), warningLines(window), next]
     .filter((part) => part !== '')
     .join('\n');
+}
+
+function lastCommitText({ lastCommit, lastCommitUnknown }: WindowResult): string {
+  if (lastCommit !== null) return `transaction ${lastCommit.xid} at ${lastCommit.lsn}`;
+  return lastCommitUnknown === true ? 'known after a fetch: this store shows its wal only then' : 'none in the archive';
 }
 
 function basesTable({ bases }: WindowResult): string {

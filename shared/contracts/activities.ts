@@ -83,7 +83,7 @@ export interface HostActivities {
   checkEnvironment(input: { environment: string }): Promise<{ checks: EvidenceCheck[] }>;
   planRecovery(input: PlanRecoveryInput): Promise<RecoveryPlan>;
   prepareSandbox(input: sandbox.PrepareSandboxInput): Promise<sandbox.PrepareSandboxResult>;
-  restoreBase(input: sandbox.SandboxStepInput): Promise<sandbox.RestoreBaseResult>;
+  restoreBase(input: sandbox.SandboxStepInput): Promise<sandbox.RestoredBase>;
   combineIncrementals(input: sandbox.SandboxStepInput): Promise<sandbox.CombineIncrementalsResult>;
   replayWal(input: sandbox.SandboxStepInput): Promise<sandbox.ReplayWalResult>;
   verifySandbox(input: sandbox.SandboxStepInput): Promise<sandbox.VerifySandboxResult>;

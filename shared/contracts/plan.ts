@@ -72,6 +72,11 @@ export type RecoveryPlan = {
   minimumSettings: MinimumSettings;
   host: string;
   warnings: string[];
+  /**
+   * Set when the store shows its WAL only while it is fetched: `stop`, `boundary` and `lost` are not known yet then, and `stop` is a position
+   * that no recovery can reach. Step restore-base finds them and returns the plan without this mark.
+   */
+  boundaryAfterFetch?: true;
   /** SHA-256 (hex) of everything above that a decision rests on: not of `space.availableBytes` and `estimate`. */
   hash: string;
 };
@@ -111,6 +116,8 @@ export type WindowResult = {
   earliest: string | null;
   latest: string | null;
   lastCommit: TransactionPoint | null;
+  /** Set when the store shows its WAL only while it is fetched: `latest` is when its newest WAL came then. */
+  lastCommitUnknown?: true;
   bases: WindowBase[];
   holes: WindowHole[];
   warnings: string[];

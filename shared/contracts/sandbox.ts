@@ -41,6 +41,9 @@ export type RestoreBaseResult = {
   chunksVerified: number;
 };
 
+/** Result of the step. `plan`: the one that goes on from here, when the boundary was found in the WAL that was fetched (RecoveryPlan.boundaryAfterFetch). */
+export type RestoredBase = RestoreBaseResult & { plan?: RecoveryPlan };
+
 export type CombineIncrementalsResult = {
   outcome: 'combined' | 'nothing-to-combine';
   method: 'clone' | 'copy-file-range' | 'link' | 'copy' | 'rename';

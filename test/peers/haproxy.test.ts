@@ -339,7 +339,8 @@ describeWith('haproxy')('haproxy', () => {
         },
       },
     });
-    const deps = { config, resolveSecret: () => Promise.resolve('') } as unknown as ActivityDeps;
+    const store = () => Promise.resolve({ kind: 's3' });
+    const deps = { config, store, resolveSecret: () => Promise.resolve('') } as unknown as ActivityDeps;
     const input = { environment: 'shop', run: 'r', runId: 'i', expectNode: 'dallas', expectTimeline: 1 };
     // archive_mode is off in this scene, so the whole check fails; the owner is what counts here.
     const failure = await createVerifyWrites(deps)(input).catch((error: unknown) => error);

@@ -14,7 +14,7 @@ import { inflated } from './inflate.js';
 import { parseManifest } from './manifest.js';
 import { sealedManifest, sealedTar, type Bucket } from './open.js';
 import { collect } from './stored-file.js';
-import { unpackBase } from './unpack-base.js';
+import { unpackBase, verifyUnpacked } from './unpack-base.js';
 
 export type BasePlace = { dir: string; owner: Owner };
 
@@ -42,7 +42,10 @@ export async function fetchBase(bucket: Bucket, base: CatalogBase, place: BasePl
   const manifest = await collect(inflated(sealed.stream(), sealed.object));
   const files = parseManifest(manifest, base.manifest.name);
   const tar = sealedTar(bucket, base);
-  const count = await unpackBase(inflated(tar.stream(), tar.object), { name: base.tar.name, ...place, files });
+  const algorithms = new Map(files.map(({ path, checksum }) => [path, checksum?.algorithm ?? null]));
+  const algorithmOf = (path: string): string | null => algorithms.get(path) ?? null;
+  const unpacked = await unpackBase(inflated(tar.stream(), tar.object), { name: base.tar.name, ...place, algorithmOf });
+  const count = verifyUnpacked(unpacked, files, base.tar.name);
   writeOwned(join(place.dir, 'backup_manifest'), manifest, place.owner);
   writeState(place, { ...state, files: count, complete: true });
   return count;

@@ -16,19 +16,22 @@ export type WalItem = { name: string; file: WalFile; isHere: boolean };
 
 export type WalOrigin = { systemIdentifier: string | null; postgresMajor: number | null };
 
-/** What the spool needs, in the order in which replay does. Throws TargetInHole when a segment is not in the bucket: before anything large is fetched. */
-export async function planSpool({ objects }: ArchiveView, { wal, owner }: FetchSpec): Promise<WalItem[]> {
+/** What the spool needs, in the order in which replay does. Throws TargetInHole when a segment is not in the store: before anything large is fetched. */
+export async function planSpool(
+  { objects }: Pick<ArchiveView, 'objects'>,
+  { wal, owner }: FetchSpec,
+): Promise<WalItem[]> {
   const files = await listWalFiles(objects, WAL_PREFIX);
   const history = neededHistory(wal.timeline);
   if (history !== null && !files.some(({ name }) => name === history)) {
-    throw stepFailure('TargetInHole', `the bucket does not have ${history}`);
+    throw stepFailure('TargetInHole', `the store does not have ${history}`);
   }
   const { switches } = await readHistory(objects, files, wal.timeline);
   const plan = planWal(wal, files, switches);
   const [first = ''] = plan.missing;
   if (plan.missing.length > 0) {
     const more = plan.missing.length === 1 ? '' : ` and ${String(plan.missing.length - 1)} more`;
-    throw stepFailure('TargetInHole', `the bucket does not have wal segment ${first}${more}`);
+    throw stepFailure('TargetInHole', `the store does not have wal segment ${first}${more}`);
   }
   mkdirSync(wal.dir, { recursive: true, mode: 0o700 });
   if (owner !== null) lchownSync(wal.dir, owner.uid, owner.gid);
@@ -42,7 +45,7 @@ export async function planSpool({ objects }: ArchiveView, { wal, owner }: FetchS
 
 /** Fetches one file. Throws WalCorrupt when it is not what its name and the base say. */
 export async function fetchWal(
-  { objects }: ArchiveView,
+  { objects }: Pick<ArchiveView, 'objects'>,
   { wal, owner }: FetchSpec,
   { name, file }: WalItem,
   origin: WalOrigin,

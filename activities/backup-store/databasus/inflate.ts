@@ -22,7 +22,8 @@ export async function* inflated(
   source: AsyncIterable<Buffer>,
   object: Pick<Encrypted, 'name' | 'damaged'>,
 ): AsyncGenerator<Buffer> {
-  const reader = createByteReader(source);
+  const ofSource: { failure: Error | null } = { failure: null };
+  const reader = createByteReader(heard(source, ofSource));
   const start = await reader.read(4);
   const whole = rest(start, reader);
   const kind = compressionOfBytes(start);
@@ -30,9 +31,19 @@ export async function* inflated(
     if (kind === 'none') yield* whole;
     else yield* kind === 'zst' ? unpackZstd(whole) : unpackGzip(whole);
   } catch (error) {
-    if (error instanceof Error && error.name === 'ApplicationFailure') throw error;
+    if (ofSource.failure !== null) throw ofSource.failure;
     const why = error instanceof Error ? error.message : String(error);
     throw stepFailure(object.damaged, `object ${object.name} cannot be decompressed: ${why}`, { cause: error });
+  }
+}
+
+/** Whatever the streams in between make of a failure of the source, it is known here. */
+async function* heard(source: AsyncIterable<Buffer>, seen: { failure: Error | null }): AsyncGenerator<Buffer> {
+  try {
+    yield* source;
+  } catch (error) {
+    seen.failure = error instanceof Error ? error : new Error(String(error));
+    throw seen.failure;
   }
 }
 

@@ -1,11 +1,12 @@
 /**
- * Unpacks the tar of a base into its directory while it comes, and compares every file with the manifest. The WAL inside the tar is left out: the
- * spool has it.
+ * Unpacks the tar of a base into its directory while it comes, and compares every file with the manifest. The WAL inside the tar is left out, or
+ * put aside where the spool does not have it.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, lchownSync, mkdirSync, chmodSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import { isSegmentName } from '../../../shared/timeline.js';
 import { stepFailure } from '../../lib/failure.js';
 import { isPlainPath } from '../base-index.js';
 import { openFile, writeFully, type Owner } from '../chunk-files.js';
@@ -18,21 +19,24 @@ export type UnpackInput = {
   name: string;
   dir: string;
   owner: Owner;
-  files: readonly ManifestFile[];
+  /** Checksum that the manifest has of a file; null for none. */
+  algorithmOf: (path: string) => string | null;
+  /** Where complete segments of the tar go; they are skipped when left out. */
+  walDir?: string;
 };
 
-type Unpacking = UnpackInput & { reader: ByteReader; expected: Map<string, ManifestFile> };
+/** What was written for a path; `hex` is its checksum. */
+export type UnpackedFiles = Map<string, { bytes: number; algorithm: string | null; hex: string | null }>;
+
+type Unpacking = UnpackInput & { reader: ByteReader; unpacked: UnpackedFiles };
 
 const BLOCK = 512;
 const PIECE_BYTES = 1024 * 1024;
 const WAL_FILE = /^pg_wal\/[^/]+$|^pg_wal\/archive_status\/[^/]+$/;
 
-/** Returns the number of files that were verified. Throws BackupCorrupt for anything that is not what the manifest says. */
-export async function unpackBase(source: AsyncIterable<Buffer>, input: UnpackInput): Promise<number> {
-  // The controller lists marks of its own WAL too (seen); PostgreSQL's own manifests have nothing below pg_wal.
-  const wanted = input.files.filter(({ path }) => !WAL_FILE.test(path));
-  const expected = new Map(wanted.map((file) => [file.path, file]));
-  const unpacking = { ...input, reader: createByteReader(source), expected };
+/** Throws BackupCorrupt for a tar that is cut or damaged. What was unpacked is not proven yet: see {@link verifyUnpacked}. */
+export async function unpackBase(source: AsyncIterable<Buffer>, input: UnpackInput): Promise<UnpackedFiles> {
+  const unpacking: Unpacking = { ...input, reader: createByteReader(source), unpacked: new Map() };
   makeDir(unpacking, '');
   for (let entry = await nextEntry(unpacking); entry !== null; entry = await nextEntry(unpacking)) {
     await unpackEntry(unpacking, entry);
@@ -41,9 +45,29 @@ export async function unpackBase(source: AsyncIterable<Buffer>, input: UnpackInp
   for (let rest = await unpacking.reader.some(PIECE_BYTES); rest.length > 0;) {
     rest = await unpacking.reader.some(PIECE_BYTES);
   }
-  const [missing] = expected.keys();
-  if (missing === undefined) return wanted.length;
-  throw damaged(input, `lacks ${missing}${expected.size > 1 ? ` and ${String(expected.size - 1)} more files` : ''}`);
+  return unpacking.unpacked;
+}
+
+/** Number of files of the manifest, all of which were unpacked as it says. Throws BackupCorrupt with the first one that was not. */
+export function verifyUnpacked(unpacked: UnpackedFiles, files: readonly ManifestFile[], name: string): number {
+  // The controller lists marks of its own WAL too (seen); PostgreSQL's own manifests have nothing below pg_wal.
+  const wanted = files.filter(({ path }) => !WAL_FILE.test(path));
+  const missing = wanted.filter(({ path }) => !unpacked.has(path));
+  const [first] = missing;
+  if (first !== undefined) {
+    const more = missing.length > 1 ? ` and ${String(missing.length - 1)} more files` : '';
+    throw damaged({ name }, `lacks ${first.path}${more}`);
+  }
+  for (const { path, bytes, checksum } of wanted) {
+    const file = unpacked.get(path);
+    if (file?.bytes !== bytes) {
+      throw damaged({ name }, `has ${path} with ${String(file?.bytes)} bytes, its manifest says ${String(bytes)}`);
+    }
+    if (checksum !== null && checksum.algorithm === file.algorithm && checksum.hex !== file.hex) {
+      throw damaged({ name }, `has ${path} with another checksum than its manifest`);
+    }
+  }
+  return wanted.length;
 }
 
 async function nextEntry(unpacking: Unpacking): Promise<TarEntry | null> {
@@ -71,15 +95,17 @@ async function unpackEntry(unpacking: Unpacking, entry: TarEntry): Promise<void>
     makeDir(unpacking, path, entry.mode);
     return;
   }
-  if (WAL_FILE.test(path)) await skip(unpacking, size);
-  else await unpackFile(unpacking, entry);
+  const segment = WAL_FILE.test(path) ? path.slice('pg_wal/'.length) : null;
+  if (segment === null) await unpackFile(unpacking, entry);
+  else if (unpacking.walDir !== undefined && isSegmentName(segment)) await putAside(unpacking, entry, segment);
+  else await skip(unpacking, size);
   await unpacking.reader.read((BLOCK - (size % BLOCK)) % BLOCK);
 }
 
 async function unpackFile(unpacking: Unpacking, { path, size, mode }: TarEntry): Promise<void> {
-  const { dir, owner, expected } = unpacking;
-  const told = expected.get(path);
-  const hash = told?.checksum ? createHash(told.checksum.algorithm) : null;
+  const { dir, owner, unpacked } = unpacking;
+  const algorithm = unpacking.algorithmOf(path);
+  const hash = algorithm === null ? null : createHash(algorithm);
   mkdirSync(dirname(join(dir, path)), { recursive: true, mode: 0o700 });
   const fd = openFile(join(dir, path), mode, owner);
   try {
@@ -92,13 +118,19 @@ async function unpackFile(unpacking: Unpacking, { path, size, mode }: TarEntry):
   } finally {
     closeSync(fd);
   }
-  expected.delete(path);
-  if (told === undefined) return;
-  if (told.bytes !== size) {
-    throw damaged(unpacking, `has ${path} with ${String(size)} bytes, its manifest says ${String(told.bytes)}`);
-  }
-  if (hash !== null && hash.digest('hex') !== told.checksum?.hex) {
-    throw damaged(unpacking, `has ${path} with another checksum than its manifest`);
+  unpacked.set(path, { bytes: size, algorithm, hex: hash?.digest('hex') ?? null });
+}
+
+async function putAside(unpacking: Unpacking, { path, size }: TarEntry, segment: string): Promise<void> {
+  const fd = openFile(join(unpacking.walDir ?? '', segment), 0o600, unpacking.owner);
+  try {
+    for (let at = 0; at < size;) {
+      const piece = await takeSome(unpacking, path, size - at);
+      writeFully(fd, piece, at);
+      at += piece.length;
+    }
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -112,14 +144,14 @@ async function takeSome(unpacking: Unpacking, path: string, left: number): Promi
   return piece;
 }
 
-function makeDir({ dir, owner }: UnpackInput, path: string, mode = 0o700): void {
+function makeDir({ dir, owner }: Pick<UnpackInput, 'dir' | 'owner'>, path: string, mode = 0o700): void {
   const at = join(dir, path);
   mkdirSync(at, { recursive: true, mode });
   chmodSync(at, mode);
   if (owner !== null) lchownSync(at, owner.uid, owner.gid);
 }
 
-function damaged({ name }: UnpackInput, problem: string): Error {
+function damaged({ name }: Pick<UnpackInput, 'name'>, problem: string): Error {
   return stepFailure('BackupCorrupt', `base ${name} ${problem}`, {
     hint: 'nothing was promoted; recover from another base or put a good copy of the object back, then `pgr retry`',
   });

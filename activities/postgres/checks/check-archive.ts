@@ -22,6 +22,8 @@ export async function checkArchiver(
   environment: string,
   primary: NodeConfig,
 ): Promise<EvidenceCheck[]> {
+  const { walReceiver } = await deps.store(environment).catch(() => ({ walReceiver: undefined }));
+  if (walReceiver !== undefined) return checkReceiver(deps, environment, primary, walReceiver);
   return attempt('archiver', 'archives', () =>
     connectNode(deps, environment, primary.name, {}, async (client) => {
       const settings = await readArchiveSettings(client);
@@ -57,6 +59,26 @@ export async function checkArchiver(
   );
 }
 
+/** The store's own WAL receiver, as the primary sees it; what keeps its slot is among the slots of the node. */
+async function checkReceiver(
+  deps: ActivityDeps,
+  environment: string,
+  primary: NodeConfig,
+  prefix: string,
+): Promise<EvidenceCheck[]> {
+  const expected = 'the receiver of the backup store is connected';
+  return attempt('wal-receiver', expected, () =>
+    connectNode(deps, environment, primary.name, {}, async (client) => {
+      const { rows } = await client.query<{ name: string; state: string }>(
+        `select application_name as name, state from pg_stat_replication where starts_with(application_name, $1)`,
+        [prefix],
+      );
+      const seen = rows.map(({ name, state }) => `${name} is ${state}`).join(', ');
+      return [row('wal-receiver', expected, seen === '' ? 'it is not connected' : seen, rows.length > 0)];
+    }),
+  );
+}
+
 /** What the store says of itself, and the window that it reaches. `now` is UTC in the normal form. */
 export async function checkStore(deps: ActivityDeps, environment: string, now: string): Promise<EvidenceCheck[]> {
   const own = await attempt('store', 'reachable', async () => (await deps.store(environment)).check());
@@ -84,7 +106,8 @@ export function windowRows(window: WindowResult, now: string): EvidenceCheck[] {
   const span = window.earliest === null || window.latest === null ? 'empty' : `${window.earliest} to ${window.latest}`;
   const baseAge = newest === undefined || seconds === null ? 'there is none' : `${newest.id}, ${age(seconds)} old`;
   const holes = window.holes.map((hole) => `${hole.from} to ${hole.to} (${hole.firstMissing})`);
-  const last = window.lastCommit === null ? 'none' : window.lastCommit.time;
+  const unknown = window.lastCommitUnknown === true ? 'not known before a fetch' : 'none';
+  const last = window.lastCommit === null ? unknown : window.lastCommit.time;
   return [
     row('window', 'not empty', span, window.earliest !== null && window.latest !== null),
     row(
@@ -94,6 +117,6 @@ export function windowRows(window: WindowResult, now: string): EvidenceCheck[] {
       seconds !== null && seconds < BASE_AGE_LIMIT_SECONDS,
     ),
     row('wal-continuity', 'no hole', holes.length === 0 ? 'no hole' : holes.join('; '), holes.length === 0),
-    row('last-archived-commit', 'there is one', last, window.lastCommit !== null),
+    row('last-archived-commit', 'there is one', last, window.lastCommit !== null || window.lastCommitUnknown === true),
   ];
 }

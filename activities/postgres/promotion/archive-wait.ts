@@ -11,7 +11,7 @@ import { pollUntil } from '../../lib/poll.js';
  * Patience while nothing new is archived. PostgreSQL tries a failing archive_command three times and then once a minute (pgarch.c), so this
  * spans a retry; a backlog that shrinks is waited for however long it takes.
  */
-const STALL_MS = 90_000;
+export const ARCHIVE_STALL_MS = 90_000;
 const LOOK_EVERY_MS = 50;
 const STORE_LOOK_EVERY_MS = 1_000;
 
@@ -43,7 +43,7 @@ export async function waitUntilArchived(
   client: pg.Client,
   store: BackupStore,
   name: string,
-  stallMs: number = STALL_MS,
+  stallMs: number = ARCHIVE_STALL_MS,
 ): Promise<void> {
   let archiver = await readArchiver(client);
   let deadline = Date.now() + stallMs;
@@ -96,9 +96,10 @@ export async function switchAndArchive(
   client: pg.Client,
   store: BackupStore,
   restorePoint: string,
+  stallMs: number = ARCHIVE_STALL_MS,
 ): Promise<EndOfHistory> {
   const end = await switchSegment(client, restorePoint);
-  await waitUntilArchived(client, store, end.segment);
+  await waitUntilArchived(client, store, end.segment, stallMs);
   return end;
 }
 

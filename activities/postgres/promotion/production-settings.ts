@@ -6,6 +6,7 @@ import { chmod, copyFile, lstat, mkdir, readdir, readlink, rename, rm, symlink }
 import path from 'node:path';
 
 import type { BackupStore } from '../../lib/backup-store.js';
+import { hasReceiver, receivesWal } from '../../lib/archive-duty.js';
 import { stepFailure } from '../../lib/failure.js';
 import type { PrivateServers } from '../../lib/runtime.js';
 import { giveTo, namesIn, pathExists, readTextIfThere, replaceFile, type Owner } from '../data-directory.js';
@@ -106,8 +107,9 @@ export async function requireArchiving(
   servers: PrivateServers,
   dataDir: string,
   owner: Owner,
-  store: Pick<BackupStore, 'streamsWal'>,
+  store: Pick<BackupStore, 'streamsWal' | 'walReceiver'>,
 ): Promise<'server' | 'store'> {
+  if (hasReceiver(store)) return 'store';
   const names = ['archive_mode', 'archive_command', 'archive_library'] as const;
   const settings = await servers.readSettings(dataDir, owner, names);
   const problem = await archivingProblemWith(store, settings);
@@ -121,11 +123,11 @@ export async function requireArchiving(
 
 /** Why the WAL of a server with these settings does not reach this store, null when it does. */
 export async function archivingProblemWith(
-  store: Pick<BackupStore, 'streamsWal'>,
+  store: Pick<BackupStore, 'streamsWal' | 'walReceiver'>,
   settings: Parameters<typeof archivingProblem>[0],
 ): Promise<string | null> {
   const problem = archivingProblem(settings);
-  return problem !== null && (await store.streamsWal?.()) === true ? null : problem;
+  return problem !== null && (await receivesWal(store)) ? null : problem;
 }
 
 /** Why these settings do not archive, null when they do. */

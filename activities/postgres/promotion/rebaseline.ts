@@ -7,14 +7,24 @@ import { jobIdFor, shortRunId } from '../../../shared/ids.js';
 import { parseLsn } from '../../../shared/lsn.js';
 import { historyName } from '../../../shared/timeline.js';
 import type { ActivityDeps } from '../../lib/deps.js';
+import { hasReceiver } from '../../lib/archive-duty.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
 import { archivingProblemWith } from './production-settings.js';
-import { readArchiveSettings, switchAndArchive, waitUntilArchived, type EndOfHistory } from './archive-wait.js';
+import {
+  ARCHIVE_STALL_MS,
+  readArchiveSettings,
+  switchAndArchive,
+  waitUntilArchived,
+  type EndOfHistory,
+} from './archive-wait.js';
 import { nodePlace } from './node-place.js';
 import { readServerFacts } from './start-checks.js';
 import { runTakeBase } from './take-base.js';
+
+/** A receiver that lost its server attaches again about 90 s later (measured with Databasus), and gets the segment then. */
+const RECEIVER_STALL_MS = 240_000;
 
 export function createRebaseline(deps: ActivityDeps) {
   return async function rebaseline(input: NodeStepInput): Promise<RebaselineResult> {
@@ -23,8 +33,9 @@ export function createRebaseline(deps: ActivityDeps) {
     const timeline = await requirePrimary(deps, input);
     const store = await deps.store(input.environment);
     await store.resume(input.run);
-    // The archive first: it fails in seconds, a base takes hours and needs it.
-    await proveArchive(deps, input, 'pgr before base');
+    // The archive first: it fails in seconds, a base takes hours and needs it. A receiver of the store begins a timeline with a base of it.
+    const isDuty = !hasReceiver(store);
+    if (isDuty) await proveArchive(deps, input, 'pgr before base', ARCHIVE_STALL_MS);
     const { environment, node } = input;
     const base = await runTakeBase(deps, { environment, node, kind: 'full' }, jobIdFor(input.runId, 're-baseline'));
     faultPoint('re-baseline:base-taken');
@@ -35,7 +46,7 @@ export function createRebaseline(deps: ActivityDeps) {
         `base ${base.id} is of timeline ${String(base.timeline)}, production is on ${String(timeline)}`,
       );
     }
-    const end = await proveArchive(deps, input, 'pgr after base');
+    const end = await proveArchive(deps, input, 'pgr after base', isDuty ? ARCHIVE_STALL_MS : RECEIVER_STALL_MS);
     return {
       baseId: base.id,
       timeline,
@@ -58,7 +69,12 @@ async function requirePrimary(deps: ActivityDeps, input: NodeStepInput): Promise
 }
 
 /** One segment of the current timeline goes into the archive now. Throws ArchiveFailing. */
-async function proveArchive(deps: ActivityDeps, input: NodeStepInput, name: string): Promise<EndOfHistory> {
+async function proveArchive(
+  deps: ActivityDeps,
+  input: NodeStepInput,
+  name: string,
+  stallMs: number,
+): Promise<EndOfHistory> {
   const store = await deps.store(input.environment);
   return connectNode(deps, input.environment, input.node, {}, async (client) => {
     const problem = await archivingProblemWith(store, await readArchiveSettings(client));
@@ -68,7 +84,7 @@ async function proveArchive(deps: ActivityDeps, input: NodeStepInput, name: stri
     );
     const timeline = rows[0]?.timeline ?? 1;
     // A store that streams gets the history with the first WAL of the timeline; without it nothing before can be reached from there.
-    if (timeline > 1) await waitUntilArchived(client, store, historyName(timeline));
-    return switchAndArchive(client, store, `${name} ${shortRunId(input.runId)}`);
+    if (timeline > 1 && !hasReceiver(store)) await waitUntilArchived(client, store, historyName(timeline));
+    return switchAndArchive(client, store, `${name} ${shortRunId(input.runId)}`, stallMs);
   });
 }

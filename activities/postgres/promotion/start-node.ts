@@ -10,6 +10,7 @@ import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
 import { pathExists } from '../data-directory.js';
+import { receivesWal } from '../../lib/archive-duty.js';
 import { nodePlace, requireCluster, type NodePlace } from './node-place.js';
 import { archivesItself, leftovers, primaryProblems, readServerFacts } from './start-checks.js';
 
@@ -42,7 +43,7 @@ export function createStartNode(deps: ActivityDeps) {
 }
 
 async function isStreamed(deps: Pick<ActivityDeps, 'store'>, environment: string): Promise<boolean> {
-  return (await (await deps.store(environment)).streamsWal?.()) === true;
+  return receivesWal(await deps.store(environment));
 }
 
 async function requireStartable(place: NodePlace, systemIdentifier: string): Promise<void> {

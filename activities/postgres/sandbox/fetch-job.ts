@@ -39,6 +39,7 @@ export async function prepareFetchJob(
       dir: place.walDir,
     },
     owner: process.getuid?.() === 0 ? owner : null,
+    plan,
     binDir: place.binDir,
   };
   await replaceFileUnflushed(place.fetchSpec, `${JSON.stringify(spec, null, 2)}\n`, owner);

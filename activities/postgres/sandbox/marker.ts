@@ -109,7 +109,9 @@ export async function writeMarker(place: SandboxPlace, marker: SandboxMarker): P
  */
 export async function changeMarker(
   place: SandboxPlace,
-  change: Partial<Pick<SandboxMarker, 'state' | 'port' | 'boot' | 'started' | 'combined' | 'systemIdentifier'>>,
+  change: Partial<
+    Pick<SandboxMarker, 'state' | 'port' | 'boot' | 'started' | 'combined' | 'systemIdentifier' | 'planHash'>
+  >,
 ): Promise<SandboxMarker> {
   const marker = { ...(await requireMarker(place)), ...change };
   if (change.state === 'tainted' || change.state === 'discarded' || change.boot !== undefined) {

@@ -5,14 +5,17 @@
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { RestoreBaseResult, SandboxStepInput } from '../../../shared/contracts/sandbox.js';
-import { fetchStateFileOf } from '../../lib/backup-store.js';
+import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
+import type { RestoreBaseResult, RestoredBase, SandboxStepInput } from '../../../shared/contracts/sandbox.js';
+import { planHashOf } from '../../../shared/plan-hash.js';
+import { fetchStateFileOf, type FetchedBoundary } from '../../lib/backup-store.js';
 import { readBootId } from '../../lib/boot-id.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { runJobOrFail } from '../../lib/exec-job.js';
+import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import type { JobResult } from '../../lib/job-runner.js';
-import { namesIn, pathExists } from '../data-directory.js';
+import { namesIn, ownerOf, pathExists, replaceFile } from '../data-directory.js';
 import { baseDoneFile, fetchJobId, prepareFetchJob } from './fetch-job.js';
 import { refuseNearData } from './guard.js';
 import { changeMarker, refuseUnlessThrowaway, requireMarker, tainted } from './marker.js';
@@ -22,7 +25,7 @@ const FAULT_TRANSFER_RUNNING = 'restore-base:transferring';
 
 /** Throws what the mover found: BackupCorrupt, WalCorrupt, StoreUnavailable, CredentialsRefused, SpaceMissing … */
 export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | 'store' | 'program'>) {
-  return async function restoreBase({ ref, plan }: SandboxStepInput): Promise<RestoreBaseResult> {
+  return async function restoreBase({ ref, plan }: SandboxStepInput): Promise<RestoredBase> {
     const place = placeOf(deps.config, ref);
     const before = await requireMarker(place);
     refuseUnlessThrowaway(place, before);
@@ -31,19 +34,31 @@ export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | '
     const job = await prepareFetchJob(deps, place, plan);
     const doneFile = baseDoneFile(deps.jobs.directory(job.id));
     const result = await runJobOrFail(deps.jobs, job, {
-      until: () => {
+      until: async () => {
         faultPoint(FAULT_TRANSFER_RUNNING);
-        return pathExists(doneFile);
+        // Where the boundary is found in the WAL, all of it has to be here.
+        return plan.boundaryAfterFetch !== true && (await pathExists(doneFile));
       },
     });
+    const found = plan.boundaryAfterFetch === true ? await completePlan(place, plan, result.output) : null;
     const marker = await requireMarker(place);
     if (marker.state === 'prepared') await changeMarker(place, { state: 'restored' });
-    return restoreResult(
-      plan,
-      result,
-      result.running ? await runningNumbers(deps.jobs.directory(job.id)) : result.output,
-    );
+    const numbers = result.running ? await runningNumbers(deps.jobs.directory(job.id)) : result.output;
+    return { ...restoreResult(plan, result, numbers), ...(found === null ? {} : { plan: found }) };
   };
+}
+
+/** The plan with the boundary that the job found. The sandbox is of this plan from now on; another attempt finds the same. */
+async function completePlan(place: SandboxPlace, plan: RecoveryPlan, output: unknown): Promise<RecoveryPlan> {
+  const { resolved } = (isObject(output) ? output : {}) as Partial<FetchedBoundary>;
+  if (resolved === undefined) throw stepFailure('Bug', 'the transfer ended without the boundary that it was to find');
+  const warnings = [...new Set([...plan.warnings, ...resolved.warnings])];
+  const found: RecoveryPlan = { ...plan, ...resolved, minimumSettings: plan.minimumSettings, warnings };
+  delete found.boundaryAfterFetch;
+  found.hash = planHashOf(found);
+  await replaceFile(place.planFile, `${JSON.stringify(found)}\n`, await ownerOf(place.dir));
+  await changeMarker(place, { planHash: found.hash });
+  return found;
 }
 
 /**

@@ -35,33 +35,74 @@ export async function fillBucket(s3: TestS3, prefix: string): Promise<ObjectStor
   return objects;
 }
 
-/** With `others` the bucket is not the store of production, which is an empty one; its copies below these prefixes are further stores. */
-type SceneOptions = { binDir: string; prefix: string; secretKey?: string; others?: Record<string, string> };
-
 export type Scene = { dir: string; distDir: string; configPath: string; deps: ActivityDeps; remove(): Promise<void> };
 
-/** An environment `shop` without any live node, whose store is the bucket. */
-export async function makeScene(s3: TestS3, expected: ExpectedDatabase, options: SceneOptions): Promise<Scene> {
-  const dir = await serverDirectory('pgr-databasus-');
-  await chmod(dir, 0o755);
-  const distDir = path.join(dir, 'dist');
-  await mkdir(distDir);
-  await build({
-    entryPoints: [path.join(process.cwd(), 'workers', 'fetch-databasus.ts')],
-    outfile: path.join(distDir, 'fetch-databasus.cjs'),
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['lz4-napi', 'snappy', 'pg-native'],
-    logLevel: 'error',
-  });
+/**
+ * An environment `shop` without any live node, whose store is the bucket. With `others` the bucket is not the store of production, which is an empty one; its
+ * copies below these prefixes are further stores.
+ */
+export async function makeScene(
+  s3: TestS3,
+  expected: ExpectedDatabase,
+  options: { binDir: string; prefix: string; secretKey?: string; others?: Record<string, string> },
+): Promise<Scene> {
   process.env['PGR_TEST_S3_KEY'] = s3.accessKeyId;
   process.env['PGR_TEST_S3_SECRET'] = s3.secretAccessKey;
   process.env['PGR_TEST_CONTROLLER_KEY'] =
     options.secretKey ?? (await readFile(path.join(DATABASUS_DIR, 'secret.key'), 'utf8'));
+  const bucketAt = (prefix: string): unknown => ({
+    kind: 'databasus-bucket',
+    ...s3.location,
+    prefix,
+    secretKey: 'env:PGR_TEST_CONTROLLER_KEY',
+    databaseId: expected.id,
+  });
+  const { others } = options;
+  const stores =
+    others === undefined
+      ? { backups: bucketAt(options.prefix) }
+      : {
+          backups: { kind: 's3', ...s3.location, prefix: 'empty/' },
+          otherBackups: Object.fromEntries(Object.entries(others).map(([name, at]) => [name, bucketAt(at)])),
+        };
+  return sceneWithStores(stores, expected, { binDir: options.binDir, programs: ['fetch-databasus'] });
+}
+
+export type SceneOptions = {
+  binDir: string;
+  programs: readonly string[];
+  /** A live server; without it nothing runs at the node's address. */
+  node?: { port: number; dataDir: string };
+};
+
+/** The same with any store. */
+export function sceneWith(backups: unknown, expected: ExpectedDatabase, options: SceneOptions): Promise<Scene> {
+  return sceneWithStores({ backups }, expected, options);
+}
+
+async function sceneWithStores(
+  stores: Record<string, unknown>,
+  expected: ExpectedDatabase,
+  { binDir, programs, node }: SceneOptions,
+): Promise<Scene> {
+  const dir = await serverDirectory('pgr-databasus-');
+  await chmod(dir, 0o755);
+  const distDir = path.join(dir, 'dist');
+  await mkdir(distDir);
+  for (const program of programs) {
+    await build({
+      entryPoints: [path.join(process.cwd(), 'workers', `${program}.ts`)],
+      outfile: path.join(distDir, `${program}.cjs`),
+      bundle: true,
+      platform: 'node',
+      target: 'node20',
+      format: 'cjs',
+      external: ['lz4-napi', 'snappy', 'pg-native'],
+      logLevel: 'error',
+    });
+  }
   const configPath = path.join(dir, 'recovery.yaml');
-  await writeFile(configPath, stringify(await config(dir, s3, expected, options)), { mode: 0o644 });
+  await writeFile(configPath, stringify(await config(dir, stores, expected, { binDir, node })), { mode: 0o644 });
   const { activities: deps } = await createDeps(configPath, distDir);
   return { dir, distDir, configPath, deps, remove: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }) };
 }
@@ -75,26 +116,12 @@ async function serverUser(): Promise<string> {
 
 async function config(
   dir: string,
-  s3: TestS3,
+  stores: Record<string, unknown>,
   expected: ExpectedDatabase,
-  { binDir, prefix, others }: SceneOptions,
+  { binDir, node }: { binDir: string; node: SceneOptions['node'] },
 ): Promise<unknown> {
-  const port = await freePort();
+  const { port, dataDir } = node ?? { port: await freePort(), dataDir: path.join(dir, 'data') };
   const { database, query } = expected;
-  const bucketAt = (at: string): unknown => ({
-    kind: 'databasus-bucket',
-    ...s3.location,
-    prefix: at,
-    secretKey: 'env:PGR_TEST_CONTROLLER_KEY',
-    databaseId: expected.id,
-  });
-  const stores =
-    others === undefined
-      ? { backups: bucketAt(prefix) }
-      : {
-          backups: { kind: 's3', ...s3.location, prefix: 'empty/' },
-          otherBackups: Object.fromEntries(Object.entries(others).map(([name, at]) => [name, bucketAt(at)])),
-        };
   return {
     version: 1,
     stateDir: path.join(dir, 'state'),
@@ -108,7 +135,7 @@ async function config(
             host: 'dallas',
             address: '127.0.0.1',
             port,
-            dataDir: path.join(dir, 'data'),
+            dataDir,
             binDir,
             runtime: process.getuid?.() === 0 ? { kind: 'process', runAs: await serverUser() } : { kind: 'process' },
           },
