@@ -39,8 +39,10 @@ function storeLines({ store, stores = [] }: RecoveryPlan): string[] {
 function otherStoreLine(choice: StoreChoice): string {
   const name = `store ${choice.store} (${choice.kind})`;
   if (!choice.reaches) return `${name} cannot serve: ${choice.why}`;
+  const time = `about ${formatSeconds(choice.seconds)}`;
+  if (choice.keptUnknown === true) return `${name} could serve: ${time}; what it keeps is known once it is fetched`;
   const kept = choice.kept === null ? 'no transaction' : `transaction ${choice.kept.xid} at ${choice.kept.time}`;
-  return `${name} could serve: about ${formatSeconds(choice.seconds)}, keeps up to ${kept}`;
+  return `${name} could serve: ${time}, keeps up to ${kept}`;
 }
 
 function boundaryLines(plan: RecoveryPlan): string[] {

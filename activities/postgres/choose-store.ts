@@ -52,7 +52,9 @@ async function ask(store: string, kind: string, resolve: (store: string) => Prom
     const resolution = await resolve(store);
     const { boundary, lost } = resolution.resolved;
     const { totalSeconds: seconds } = estimateOf(resolution.resolved);
-    return { choice: { store, kind, reaches: true, seconds, kept: boundary.kept, lost }, resolution, error: null };
+    const unknown = resolution.resolved.boundaryAfterFetch === true ? { keptUnknown: true as const } : {};
+    const choice = { store, kind, reaches: true as const, seconds, kept: boundary.kept, lost, ...unknown };
+    return { choice, resolution, error: null };
   } catch (error) {
     const failure = knownFailure(error);
     if (failure === null) throw error;

@@ -44,7 +44,14 @@ export type MinimumSettings = {
  * would give up as far as its archive shows it. `why` says why it cannot serve.
  */
 export type StoreChoice = { store: string; kind: string } & (
-  | { reaches: true; seconds: number; kept: TransactionPoint | null; lost: RecoveryPlan['lost'] }
+  | {
+      reaches: true;
+      seconds: number;
+      kept: TransactionPoint | null;
+      lost: RecoveryPlan['lost'];
+      /** The store shows its WAL only while it is fetched: what it keeps is not known before. */
+      keptUnknown?: true;
+    }
   | { reaches: false; code: string; why: string }
 );
 
