@@ -89,6 +89,15 @@ async function fileSource(
   if (scan.kind === 'unknown') {
     throw stepFailure('BackupCorrupt', `${file.path} is not a dump of pg_dump or pg_dumpall`);
   }
+  if (header === null && scan.foreignCommand !== null) {
+    throw stepFailure(
+      'PreconditionFailed',
+      `${file.path} has a command to psql that pg_dump does not write: ${scan.foreignCommand}`,
+      {
+        hint: 'it could run programs on this host: look at where the file comes from; take the line out when it is harmless',
+      },
+    );
+  }
   const isScript = header === null && scan.changesDatabase;
   const taken = takenAt(file, header === null ? scan.startedAt : header.createdAt);
   const readBytes = schemaOnly ? file.bytes * ARCHIVE_TO_SQL : scan.rawBytes;

@@ -11,13 +11,13 @@ export type LexState =
 
 export const CODE: LexState = { in: 'code' };
 
-const OPENING = /'|"|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|--|\/\*/g;
+const OPENING = /\\|'|"|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|--|\/\*/g;
 
-/** State after `text`, a line (or a piece of one) without its end of line. */
-export function lexLine(before: LexState, text: string): LexState {
+/** State after `text`, a line (or a piece of one) without its end of line. `onBackslash` is told of a backslash between tokens: there psql takes a command. */
+export function lexLine(before: LexState, text: string, onBackslash: () => void = () => undefined): LexState {
   let state = before;
   for (let at = 0; at < text.length;) {
-    const next = state.in === 'code' ? fromCode(text, at) : fromInside(state, text, at);
+    const next = state.in === 'code' ? fromCode(text, at, onBackslash) : fromInside(state, text, at);
     state = next.state;
     at = next.at;
   }
@@ -26,12 +26,15 @@ export function lexLine(before: LexState, text: string): LexState {
 
 type Step = { state: LexState; at: number };
 
-function fromCode(text: string, from: number): Step {
+function fromCode(text: string, from: number, onBackslash: () => void): Step {
   OPENING.lastIndex = from;
   const found = OPENING.exec(text);
   if (found === null) return { state: CODE, at: text.length };
   const at = found.index + found[0].length;
   switch (found[0]) {
+    case '\\':
+      onBackslash();
+      return { state: CODE, at };
     case "'":
       return { state: { in: 'string', escapes: /(^|[^\w$])[eE]$/.test(text.slice(0, found.index)) }, at };
     case '"':

@@ -29,6 +29,8 @@ export type ScanFacts = {
   notValidConstraints: number;
   tables: number;
   rows: number;
+  /** A command to psql that pg_dump does not write: it could run a program on this host. */
+  foreignCommand: string | null;
   /** Rows of the COPY blocks by database (the first one is '') and table as pg_dump writes its name. */
   rowsOf: Map<string, Map<string, number>>;
 };
@@ -38,6 +40,10 @@ const BACKSLASH = 92;
 const END_OF_ROWS = Buffer.from('\\.\n');
 /** Longer lines are rows of `--inserts`; of those only their end is needed. */
 const LONGEST_LINE = 1024 * 1024;
+
+/** Commands to psql that pg_dump and pg_dumpall write; a backtick or a second backslash in their line would run something. */
+const OWN_COMMANDS = /^\\(?:connect [^\\`]+|restrict [A-Za-z0-9]+|unrestrict [A-Za-z0-9]+)$/;
+const SHOWN_CHARACTERS = 60;
 
 const LAST_LINES: Readonly<Record<ScanFacts['kind'], string | null>> = {
   database: '-- PostgreSQL database dump complete',
@@ -77,6 +83,7 @@ class Scanner implements SqlScanner {
     notValidConstraints: 0,
     tables: 0,
     rows: 0,
+    foreignCommand: null,
     rowsOf: new Map(),
   };
 
@@ -116,7 +123,7 @@ class Scanner implements SqlScanner {
   #cutLine(): void {
     const text = Buffer.concat(this.#parts).toString('latin1');
     this.#line ??= '';
-    this.#state = lexLine(this.#state, text);
+    this.#state = this.#lex(this.#state, text);
     this.#parts = [];
     this.#partBytes = 0;
   }
@@ -130,8 +137,12 @@ class Scanner implements SqlScanner {
     const text = whole.toString('utf8').replace(/\r$/, '');
     const before = this.#state;
     const isMeta = before.in === 'code' && !wasCut && text.startsWith('\\');
-    if (!isMeta) this.#state = lexLine(before, text);
+    if (!isMeta) this.#state = this.#lex(before, text);
     if (before.in === 'code' && !wasCut && text !== '') this.#note(text);
+  }
+
+  #lex(before: LexState, text: string): LexState {
+    return lexLine(before, text, () => (this.#facts.foreignCommand ??= text.slice(0, SHOWN_CHARACTERS)));
   }
 
   #note(line: string): void {
@@ -157,6 +168,7 @@ class Scanner implements SqlScanner {
   }
 
   #noteConnect(line: string): void {
+    if (!OWN_COMMANDS.test(line)) this.#facts.foreignCommand ??= line.slice(0, SHOWN_CHARACTERS);
     const database = connectedDatabase(line);
     if (database === null) return;
     this.#database = database;

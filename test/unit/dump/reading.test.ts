@@ -134,6 +134,7 @@ test('a script says what it needs and what it holds', () => {
     notValidConstraints: 1,
     tables: 1,
     rows: 3,
+    foreignCommand: null,
     rowsOf: new Map([
       [
         'shop',
@@ -168,6 +169,37 @@ test('the end of one database is not the end of a dump of the cluster', () => {
   const cluster = `--\n-- PostgreSQL database cluster dump\n--\nCREATE ROLE app;\n\\connect shop\n${SCRIPT}`;
   expect(scan(cluster)).toMatchObject({ kind: 'cluster', complete: false, rolesMade: ['app'] });
   expect(scan(`${cluster}--\n-- PostgreSQL database cluster dump complete\n--\n`).complete).toBe(true);
+});
+
+test.each([
+  ['a shell command', '\\! touch /tmp/x', '\\! touch /tmp/x'],
+  ['a shell command behind a statement', 'select 1 \\! touch /tmp/x', 'select 1 \\! touch /tmp/x'],
+  ['a file that is read', '\\i /etc/passwd', '\\i /etc/passwd'],
+  ['a query whose result is run', "select 'drop table t' \\gexec", "select 'drop table t' \\gexec"],
+  ['a shell command in a connect', '\\connect `touch /tmp/x`', '\\connect `touch /tmp/x`'],
+  ['a second command behind a connect', '\\connect shop \\! touch /tmp/x', '\\connect shop \\! touch /tmp/x'],
+  ['a name with a line break in a comment', '-- Name: t\n\\! touch /tmp/x', '\\! touch /tmp/x'],
+])('%s in a script is found: pg_dump never writes it', (_, line, found) => {
+  expect(scan(`--\n-- PostgreSQL database dump\n--\n${line}\n`).foreignCommand).toBe(found);
+});
+
+test.each([
+  ['connects', '\\connect shop'],
+  ['connects with a connection string', `\\connect -reuse-previous=on "dbname='my shop'"`],
+  ['keys against such commands', '\\restrict aZ09'],
+  ['backslashes in strings', String.raw`select E'a\\n', 'C:\\dir';`],
+  [
+    'backslashes in bodies of functions',
+    String.raw`create function f() returns text language sql as $$ select '\\d' $$;`,
+  ],
+  [
+    'backslashes in rows',
+    String.raw`COPY public.t (a) FROM stdin;
+\! not a command
+\.`,
+  ],
+])('%s are no such thing', (_, lines) => {
+  expect(scan(`--\n-- PostgreSQL database dump\n--\n${lines}\n`).foreignCommand).toBeNull();
 });
 
 test('a row of any length is read without keeping it', () => {
