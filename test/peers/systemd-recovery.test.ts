@@ -48,7 +48,7 @@ describeWithDocker()('a recovery on a node that systemd runs', () => {
       platform: 'node',
       target: 'node20',
       format: 'cjs',
-      external: ['pg-native', 'lz4-napi'],
+      external: ['pg-native', 'lz4-napi', 'snappy'],
       logLevel: 'error',
     });
     await writeFile(path.join(programs, 'scene.json'), JSON.stringify(SCENE));
