@@ -38,7 +38,7 @@ beforeAll(async () => {
     bundle: true,
     platform: 'node',
     format: 'cjs',
-    external: ['pg-native', 'lz4-napi'],
+    external: ['pg-native', 'lz4-napi', 'snappy'],
     logLevel: 'error',
   });
 });

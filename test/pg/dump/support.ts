@@ -207,7 +207,7 @@ async function bundleProgram(dir: string): Promise<void> {
     bundle: true,
     platform: 'node',
     format: 'cjs',
-    external: ['pg-native', 'lz4-napi'],
+    external: ['pg-native', 'lz4-napi', 'snappy'],
     logLevel: 'error',
   });
 }
