@@ -1,5 +1,4 @@
 /** A real controller's bucket on a real S3 server, an environment that has nothing else, and the programs that read it. */
-import { build } from 'esbuild';
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -11,6 +10,7 @@ import { serverDirectory, serverOwner } from '../../support/cluster.js';
 import { BUCKET_DIR, DATABASUS_DIR } from '../../support/databasus.js';
 import type { TestS3 } from '../../support/s3.js';
 import { freePort } from '../../support/ports.js';
+import { bundleInto } from '../../support/bundle.js';
 
 export type ExpectedDatabase = {
   id: string;
@@ -46,16 +46,7 @@ export async function makeScene(s3: TestS3, expected: ExpectedDatabase, options:
   await chmod(dir, 0o755);
   const distDir = path.join(dir, 'dist');
   await mkdir(distDir);
-  await build({
-    entryPoints: [path.join(process.cwd(), 'workers', 'fetch-databasus.ts')],
-    outfile: path.join(distDir, 'fetch-databasus.cjs'),
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['lz4-napi', 'snappy', 'pg-native'],
-    logLevel: 'error',
-  });
+  await bundleInto(distDir, ['workers/fetch-databasus.ts']);
   process.env['PGR_TEST_S3_KEY'] = s3.accessKeyId;
   process.env['PGR_TEST_S3_SECRET'] = s3.secretAccessKey;
   process.env['PGR_TEST_CONTROLLER_KEY'] =
