@@ -96,7 +96,7 @@ async function checkTarget(run: PitrRun, input: PitrInput): Promise<Planned> {
 /** A store that breaks after the plan was made is left for another one, with approval. */
 function storesOf(run: PitrRun, input: PitrInput, { facts, plan, ref }: Planned): Stores {
   if (plan.stores === undefined) leaveOut(run, 'approve-store');
-  else if (!hasOtherStore(plan)) passOver(run, 'approve-store', 'no other backup store reaches the target');
+  else if (!hasOtherStore(plan)) passOver(run, 'approve-store', 'no other backup store is known to reach the target');
   const host = onHost(plan.host);
   const { environment, target } = input;
   return otherStores(run, plan, {

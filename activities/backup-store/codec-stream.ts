@@ -8,7 +8,7 @@ import type { Readable, Writable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 
 import { stepFailure } from '../lib/failure.js';
-import { unpackZstd } from './databasus/zstd-stream.js';
+import { unpackZstd } from './zstd-stream.js';
 
 export type StreamCompression = 'gz' | 'zst' | 'lz4' | 'bz2' | 'xz' | 'snappy';
 

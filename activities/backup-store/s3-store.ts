@@ -28,22 +28,14 @@ export async function createS3Store(input: S3StoreInput): Promise<BackupStore> {
   const { config, environment, program } = input;
   const objects = createObjectStore(config, await readCredentials(config, input.resolveSecret));
   const context = { objects, walPrefix: config.walPrefix };
-  const programArgs = (name: string, specPath: string): string[] => [
-    programFile(program.distDir, name),
-    '--config',
-    program.configPath,
-    '--environment',
-    environment,
-    specPath,
-  ];
   return {
     kind: 's3',
     takesBases: true,
     window: (request) => computeWindow(context, request),
     resolveTarget: (request) => resolveTarget(context, request),
     lastCommit: (request) => lastCommit(context, request),
-    fetchCommand: (specPath) => programArgs('mover', specPath),
-    takeBaseCommand: (specPath) => programArgs('take-base', specPath),
+    fetchCommand: jobCommand(program, environment, 'mover'),
+    takeBaseCommand: jobCommand(program, environment, 'take-base'),
     walPresence: (name) => walPresence(objects, config.walPrefix, name),
     // Nothing runs on the side of the store: servers push their WAL, and bases are taken when somebody asks.
     pause: () => Promise.resolve({ outcome: 'nothing-to-do', note: 'wal is pushed by the servers themselves' }),
@@ -51,6 +43,15 @@ export async function createS3Store(input: S3StoreInput): Promise<BackupStore> {
     abandonTimeline: (timeline, run) => abandonTimeline(objects, timeline, run),
     check: () => checkStore(objects, config),
   };
+}
+
+/** Arguments (after `node`) of one of our programs that runs as a job, for a specification. */
+export function jobCommand(
+  { distDir, configPath }: ProgramPaths,
+  environment: string,
+  name: string,
+): (specPath: string) => string[] {
+  return (specPath) => [programFile(distDir, name), '--config', configPath, '--environment', environment, specPath];
 }
 
 /** The single-file build of a program (it starts several times faster), else the plain one. */

@@ -3,7 +3,6 @@
  * for each policy, clients that see no error across pause, reconnect and resume, nothing left paused when the process that paused is killed.
  * Needs: pgbouncer.
  */
-import { build } from 'esbuild';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,6 +22,7 @@ import {
   type PgbouncerOptions,
   type TestPgbouncer,
 } from '../support/pgbouncer.js';
+import { bundleInto } from '../support/bundle.js';
 
 const PASSWORD = 'geheim123';
 
@@ -37,18 +37,7 @@ describeWith('pgbouncer')('pgbouncer', () => {
     server = await startCluster();
     await server.query('create database orders');
     programs = await mkdtemp(path.join(tmpdir(), 'pgr-guard-'));
-    await build({
-      entryPoints: [path.resolve('workers/resume-poolers.ts'), path.resolve('test/support/pause-child.ts')],
-      outdir: programs,
-      entryNames: '[name]',
-      outExtension: { '.js': '.cjs' },
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'cjs',
-      external: ['pg-native'],
-      logLevel: 'error',
-    });
+    await bundleInto(programs, ['workers/resume-poolers.ts', 'test/support/pause-child.ts']);
   });
   afterEach(async () => {
     for (const child of children.splice(0)) child.kill('SIGKILL');

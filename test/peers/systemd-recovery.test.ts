@@ -4,7 +4,6 @@
  * Verified: (1) from plan to production, each step once more without a second effect; (2) the end of the recovery killed at each of its points; (3) servers
  * of ours are processes of the server's user, and the unit takes over at the end.
  */
-import { build } from 'esbuild';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -13,6 +12,7 @@ import type { NodeConfig } from '../../config/schema.js';
 import type { RecoveryPlan } from '../../shared/contracts/plan.js';
 import { describeWithDocker, startDocker, type TestDocker } from '../support/docker.js';
 import { refOf, stepOf, type Activity, type Scene } from '../support/recovery-scene.js';
+import { bundleFile } from '../support/bundle.js';
 
 jest.setTimeout(240_000);
 
@@ -41,16 +41,7 @@ describeWithDocker()('a recovery on a node that systemd runs', () => {
     docker = await startDocker();
     const programs = path.join(docker.dir, 'programs');
     await mkdir(programs);
-    await build({
-      entryPoints: [path.join(process.cwd(), 'test/support/recovery-child.ts')],
-      outfile: path.join(programs, 'child.cjs'),
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'cjs',
-      external: ['pg-native', 'lz4-napi', 'snappy'],
-      logLevel: 'error',
-    });
+    await bundleFile('test/support/recovery-child.ts', path.join(programs, 'child.cjs'));
     await writeFile(path.join(programs, 'scene.json'), JSON.stringify(SCENE));
     // As in systemd-runtime.test.ts; the data in a volume, because the layers of an image cannot rename a directory.
     await docker.run(

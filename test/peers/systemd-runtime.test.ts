@@ -4,11 +4,11 @@
  * Verified: (1) status, start and stop of `postgresql@15-main.service`, each done twice; (2) the umbrella unit, an unknown unit, a masked one and missing
  * privileges are refused; (3) `Restart=always` does not undo a stop; (4) a failed start is seen although Debian's unit hides it.
  */
-import { build } from 'esbuild';
 import path from 'node:path';
 
 import { pollUntil } from '../../activities/lib/poll.js';
 import { describeWithDocker, startDocker, type TestDocker } from '../support/docker.js';
+import { bundleFile } from '../support/bundle.js';
 
 const UNIT = 'postgresql@15-main.service';
 const DATA = '/var/lib/postgresql/15/main';
@@ -21,15 +21,7 @@ describeWithDocker()('runtime systemd under a real systemd', () => {
   beforeAll(async () => {
     docker = await startDocker();
     const child = path.join(docker.dir, 'runtime-child.cjs');
-    await build({
-      entryPoints: [path.join(process.cwd(), 'test/support/runtime-child.ts')],
-      outfile: child,
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'cjs',
-      logLevel: 'error',
-    });
+    await bundleFile('test/support/runtime-child.ts', child);
     // No --privileged: not every machine may give all capabilities. systemd finds its own cgroup under either hierarchy.
     await docker.run(
       ...[

@@ -1,11 +1,11 @@
 /** Activities of a flip in processes of their own that die or freeze at named places, and the guard program that such a process starts. */
-import { build } from 'esbuild';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { bundleInto } from './bundle.js';
 
 /** `died`: by a signal. `type` is that of the failure. */
 export type StepEnd =
@@ -30,18 +30,7 @@ const LONGEST_STEP_MS = 90_000;
 
 export async function createFlipSteps(): Promise<FlipSteps> {
   const distDir = await mkdtemp(path.join(tmpdir(), 'pgr-flip-steps-'));
-  await build({
-    entryPoints: [path.resolve('test/support/flip-child.ts'), path.resolve('workers/resume-poolers.ts')],
-    outdir: distDir,
-    entryNames: '[name]',
-    outExtension: { '.js': '.cjs' },
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['pg-native', 'lz4-napi', 'snappy'],
-    logLevel: 'error',
-  });
+  await bundleInto(distDir, ['test/support/flip-child.ts', 'workers/resume-poolers.ts']);
   const children = new Set<ChildProcess>();
   let count = 0;
   return {

@@ -1,11 +1,11 @@
 /** Runs an activity in a child process that dies by SIGKILL at a named fault point. */
-import { build } from 'esbuild';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { runProgram, type ProgramResult } from '../../activities/lib/exec.js';
+import { bundleFile } from './bundle.js';
 
 export type KillableSteps = {
   /** Kills the step at `fault`; returns true when it really died there. */
@@ -18,16 +18,7 @@ export type KillableSteps = {
 export async function createKillableSteps(program = 'promotion-child'): Promise<KillableSteps> {
   const dir = await mkdtemp(path.join(tmpdir(), 'pgr-child-'));
   const bundle = path.join(dir, 'child.cjs');
-  await build({
-    entryPoints: [path.resolve(`test/support/${program}.ts`)],
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    outfile: bundle,
-    external: ['pg-native', 'lz4-napi', 'snappy'],
-    logLevel: 'error',
-  });
+  await bundleFile(`test/support/${program}.ts`, bundle);
   const run = (activity: string, configFile: string, input: unknown, env: Record<string, string> = {}) =>
     runProgram(process.execPath, [bundle, configFile, activity, JSON.stringify(input)], { env, timeoutMs: 120_000 });
   return {

@@ -4,7 +4,8 @@
  * port away. Processes of one test run choose from ranges of their own, and none chooses a port twice.
  */
 import { randomInt } from 'node:crypto';
-import { createServer } from 'node:net';
+
+import { isFree } from '../../lab/ports.js';
 
 const LOWEST = 10_000;
 /** Sandboxes take theirs from 15400 on, labs from 20000. */
@@ -28,18 +29,4 @@ export async function freePort(): Promise<number> {
 /** As `freePort`, several. */
 export async function freePorts(count: number): Promise<number[]> {
   return Promise.all(Array.from({ length: count }, () => freePort()));
-}
-
-async function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => {
-      resolve(false);
-    });
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
-      server.close(() => {
-        resolve(true);
-      });
-    });
-  });
 }

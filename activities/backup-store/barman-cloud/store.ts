@@ -10,7 +10,7 @@ import { lastCommit } from '../last-commit.js';
 import { resolveTarget } from '../resolve-target.js';
 import { readCredentials } from '../s3-access.js';
 import { createObjectStore } from '../s3-objects.js';
-import { programFile } from '../s3-store.js';
+import { jobCommand } from '../s3-store.js';
 import { parseWalObjectName } from '../wal-archive.js';
 import { computeWindow } from '../window.js';
 import { checkBarmanStore } from './check.js';
@@ -40,14 +40,7 @@ export async function createBarmanCloudStore(input: BarmanCloudStoreInput): Prom
       return withNotes(view, await resolveTarget(view, request));
     },
     lastCommit: (request) => lastCommit(look(), request),
-    fetchCommand: (specPath) => [
-      programFile(program.distDir, 'mover'),
-      '--config',
-      program.configPath,
-      '--environment',
-      environment,
-      specPath,
-    ],
+    fetchCommand: jobCommand(program, environment, 'mover'),
     takeBaseCommand: () => {
       throw readOnly('take bases');
     },

@@ -4,7 +4,7 @@ import type { BackupStore } from '../../lib/backup-store.js';
 import type { ProgramPaths } from '../../lib/deps.js';
 import { lastCommit } from '../last-commit.js';
 import { resolveTarget } from '../resolve-target.js';
-import { programFile } from '../s3-store.js';
+import { jobCommand } from '../s3-store.js';
 import { computeWindow } from '../window.js';
 import { checkBarman } from './check.js';
 import { abandonTimeline } from './abandoned.js';
@@ -23,14 +23,6 @@ export function createBarmanStore({ config, environment, program }: BarmanStoreI
   const barman = createBarman(config);
   const places = createPlaces(barman);
   const look = (): BarmanView => createBarmanView(places);
-  const programArgs = (name: string, specPath: string): string[] => [
-    programFile(program.distDir, name),
-    '--config',
-    program.configPath,
-    '--environment',
-    environment,
-    specPath,
-  ];
   return {
     kind: 'barman',
     takesBases: true,
@@ -43,8 +35,8 @@ export function createBarmanStore({ config, environment, program }: BarmanStoreI
       return withNotes(view, await resolveTarget(view, request));
     },
     lastCommit: (request) => lastCommit(look(), request),
-    fetchCommand: (specPath) => programArgs('fetch-barman', specPath),
-    takeBaseCommand: (specPath) => programArgs('take-base-barman', specPath),
+    fetchCommand: jobCommand(program, environment, 'fetch-barman'),
+    takeBaseCommand: jobCommand(program, environment, 'take-base-barman'),
     async walPresence(name) {
       // A segment that is still being written to is not in the archive.
       const found = (await listWal(places, name)).some((file) => file.name === name && !file.isGrowing);

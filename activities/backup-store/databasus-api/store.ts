@@ -3,7 +3,7 @@ import type { StoreConfig } from '../../../config/schema.js';
 import type { BackupStore } from '../../lib/backup-store.js';
 import type { ProgramPaths } from '../../lib/deps.js';
 import type { Patience } from '../s3-retry.js';
-import { programFile } from '../s3-store.js';
+import { jobCommand } from '../s3-store.js';
 import { readCatalog, type Catalog } from './catalog.js';
 import { checkController } from './check.js';
 import type { Choice } from './choose-database.js';
@@ -31,22 +31,14 @@ export async function createControllerStore(input: ControllerStoreInput): Promis
   const { config, environment, program, stateDir } = input;
   const session = await sessionOf(config, input.resolveSecret, SHORT);
   const operator = await operatorSessionOf(config, input.resolveSecret, SHORT);
-  const programArgs = (name: string, specPath: string): string[] => [
-    programFile(program.distDir, name),
-    '--config',
-    program.configPath,
-    '--environment',
-    environment,
-    specPath,
-  ];
   return createStoreOver({
     session,
     operator,
     choice: choiceOf(config),
     limits: { baseSeconds: config.maxBaseAge, walSeconds: config.maxWalAge },
     memory: { stateDir, environment },
-    fetchCommand: (specPath) => programArgs('fetch-databasus-api', specPath),
-    takeBaseCommand: (specPath) => programArgs('take-base-databasus', specPath),
+    fetchCommand: jobCommand(program, environment, 'fetch-databasus-api'),
+    takeBaseCommand: jobCommand(program, environment, 'take-base-databasus'),
     now: () => new Date(),
   });
 }

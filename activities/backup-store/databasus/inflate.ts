@@ -6,7 +6,7 @@ import { createGunzip } from 'node:zlib';
 import { stepFailure } from '../../lib/failure.js';
 import { createByteReader, type ByteReader } from './byte-reader.js';
 import type { Encrypted } from './decrypt.js';
-import { unpackZstd } from './zstd-stream.js';
+import { unpackZstd } from '../zstd-stream.js';
 
 const ZSTD_MAGIC = 0xfd2f_b528;
 const PIECE_BYTES = 256 * 1024;

@@ -7,7 +7,7 @@ import { lastCommit } from '../last-commit.js';
 import { resolveTarget } from '../resolve-target.js';
 import { readCredentials } from '../s3-access.js';
 import { createObjectStore } from '../s3-objects.js';
-import { programFile } from '../s3-store.js';
+import { jobCommand } from '../s3-store.js';
 import { computeWindow } from '../window.js';
 import { createArchiveView, readOnly, WAL_PREFIX, type ArchiveView } from './archive-objects.js';
 import { checkBucket } from './check.js';
@@ -37,14 +37,7 @@ export async function createBucketStore(input: BucketStoreInput): Promise<Backup
     key,
     pin: pinOf(config),
     limits: { baseSeconds: config.maxBaseAge, walSeconds: config.maxWalAge },
-    fetchCommand: (specPath) => [
-      programFile(program.distDir, 'fetch-databasus'),
-      '--config',
-      program.configPath,
-      '--environment',
-      environment,
-      specPath,
-    ],
+    fetchCommand: jobCommand(program, environment, 'fetch-databasus'),
     now: () => new Date(),
   });
 }

@@ -8,7 +8,7 @@ import type { ProgramPaths } from '../../lib/deps.js';
 import type { RunAs } from '../../lib/exec.js';
 import { lastCommit } from '../last-commit.js';
 import { resolveTarget } from '../resolve-target.js';
-import { programFile } from '../s3-store.js';
+import { jobCommand } from '../s3-store.js';
 import { parseWalObjectName } from '../wal-archive.js';
 import { computeWindow } from '../window.js';
 import { abandonTimeline } from './abandon-timeline.js';
@@ -34,14 +34,6 @@ export async function createPgbackrestStore(input: PgbackrestStoreInput): Promis
   const source = stanzaOf(config, runAs);
   const look = (live: { systemIdentifier: string } | null): StanzaView =>
     createStanzaView(source, live?.systemIdentifier ?? null);
-  const programArgs = (name: string, specPath: string): string[] => [
-    programFile(program.distDir, name),
-    '--config',
-    program.configPath,
-    '--environment',
-    environment,
-    specPath,
-  ];
   return {
     kind: 'pgbackrest',
     takesBases: true,
@@ -56,8 +48,8 @@ export async function createPgbackrestStore(input: PgbackrestStoreInput): Promis
       return withNotes(view, resolved);
     },
     lastCommit: (request) => lastCommit(look(null), request),
-    fetchCommand: (specPath) => programArgs('fetch-pgbackrest', specPath),
-    takeBaseCommand: (specPath) => programArgs('backup-pgbackrest', specPath),
+    fetchCommand: jobCommand(program, environment, 'fetch-pgbackrest'),
+    takeBaseCommand: jobCommand(program, environment, 'backup-pgbackrest'),
     async walPresence(name) {
       const view = look(null);
       const found = await view.objects.list(view.walPrefix + name);

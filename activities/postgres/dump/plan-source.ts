@@ -86,18 +86,7 @@ async function fileSource(
   const header = file.format === 'plain' ? null : await readArchiveHeader(binDir, file.path);
   const schemaOnly = quick && header !== null;
   const scan = await scanDump(binDir, file, { ownership, schemaOnly });
-  if (scan.kind === 'unknown') {
-    throw stepFailure('BackupCorrupt', `${file.path} is not a dump of pg_dump or pg_dumpall`);
-  }
-  if (header === null && scan.foreignCommand !== null) {
-    throw stepFailure(
-      'PreconditionFailed',
-      `${file.path} has a command to psql that pg_dump does not write: ${scan.foreignCommand}`,
-      {
-        hint: 'it could run programs on this host: look at where the file comes from; take the line out when it is harmless',
-      },
-    );
-  }
+  requireDump(file, scan, header === null);
   const isScript = header === null && scan.changesDatabase;
   const taken = takenAt(file, header === null ? scan.startedAt : header.createdAt);
   const readBytes = schemaOnly ? file.bytes * ARCHIVE_TO_SQL : scan.rawBytes;
@@ -116,6 +105,21 @@ async function fileSource(
     databaseBytes: Math.ceil(readBytes * FILE_TO_DATABASE),
     warnings: sourceWarnings(file, scan, taken, schemaOnly),
   };
+}
+
+/** Throws BackupCorrupt for what is no dump, PreconditionFailed for a script that psql would be told more by than pg_dump tells. */
+function requireDump(file: DumpFile, scan: ScanFacts, plain: boolean): void {
+  if (scan.kind === 'unknown') {
+    throw stepFailure('BackupCorrupt', `${file.path} is not a dump of pg_dump or pg_dumpall`);
+  }
+  if (!plain || scan.foreignCommand === null) return;
+  throw stepFailure(
+    'PreconditionFailed',
+    `${file.path} has a command to psql that pg_dump does not write: ${scan.foreignCommand}`,
+    {
+      hint: 'it could run programs on this host: look at where the file comes from; take the line out when it is harmless',
+    },
+  );
 }
 
 function dumpFacts(

@@ -144,6 +144,24 @@ describe('planning a recovery', () => {
     }
   });
 
+  test('an answer about another system than that of the live primary does not come through, whatever the store thinks', async () => {
+    const store = await deps.store('test');
+    const mistaken: BackupStore = {
+      ...store,
+      resolveTarget: async (input) => ({ ...(await store.resolveTarget(input)), systemIdentifier: '42' }),
+    };
+    const planned = createPlanRecovery({ ...deps, store: () => Promise.resolve(mistaken) })({
+      environment: 'test',
+      host: 'h1',
+      target: { kind: 'latest' },
+      requestedAt: new Date(Date.now() + 1000).toISOString(),
+    });
+    await expect(planned).rejects.toMatchObject({
+      type: 'IdentityMismatch',
+      message: expect.stringContaining('the bases are of system 42') as string,
+    });
+  });
+
   test('the window tells which nodes do not answer', async () => {
     const window = await createReadWindow(deps)({ environment: 'test' });
     expect(window.warnings).toEqual([expect.stringContaining('chicago does not answer')]);

@@ -1,5 +1,4 @@
 /** Our programs as single files, built from the sources under test, and an environment that they run against. */
-import { build } from 'esbuild';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -8,6 +7,7 @@ import { stringify } from 'yaml';
 import type { FetchSpec, TakeBaseOptions } from '../../../activities/lib/backup-store.js';
 import { serverDirectory, type Cluster } from '../../support/cluster.js';
 import type { TestS3 } from '../../support/s3.js';
+import { bundleInto } from '../../support/bundle.js';
 
 export type Programs = { dir: string; file(name: 'mover' | 'take-base' | 'wal-push'): string; remove(): Promise<void> };
 
@@ -19,25 +19,12 @@ export async function buildPrograms(): Promise<Programs> {
   for (const name of ['lz4-napi', '@antoniomuso', 'snappy', '@napi-rs']) {
     await cp(path.join(modules, name), path.join(dir, 'node_modules', name), { recursive: true, dereference: true });
   }
-  await build({
-    entryPoints: [
-      'mover',
-      'take-base',
-      'wal-push',
-      'fetch-pgbackrest',
-      'backup-pgbackrest',
-      'fetch-barman',
-      'take-base-barman',
-    ].map((name) => path.join(process.cwd(), 'workers', `${name}.ts`)),
-    outdir: dir,
-    outExtension: { '.js': '.cjs' },
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['lz4-napi', 'snappy', 'pg-native'],
-    logLevel: 'error',
-  });
+  await bundleInto(
+    dir,
+    ['mover', 'take-base', 'wal-push', 'fetch-pgbackrest', 'backup-pgbackrest', 'fetch-barman', 'take-base-barman'].map(
+      (name) => `workers/${name}.ts`,
+    ),
+  );
   return {
     dir,
     file: (name) => path.join(dir, `${name}.cjs`),

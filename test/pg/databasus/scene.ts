@@ -1,5 +1,4 @@
 /** A real controller's bucket on a real S3 server, an environment that has nothing else, and the programs that read it. */
-import { build } from 'esbuild';
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -11,6 +10,7 @@ import { serverDirectory, serverOwner } from '../../support/cluster.js';
 import { BUCKET_DIR, DATABASUS_DIR } from '../../support/databasus.js';
 import type { TestS3 } from '../../support/s3.js';
 import { freePort } from '../../support/ports.js';
+import { bundleInto } from '../../support/bundle.js';
 
 export type ExpectedDatabase = {
   id: string;
@@ -89,18 +89,10 @@ async function sceneWithStores(
   await chmod(dir, 0o755);
   const distDir = path.join(dir, 'dist');
   await mkdir(distDir);
-  for (const program of programs) {
-    await build({
-      entryPoints: [path.join(process.cwd(), 'workers', `${program}.ts`)],
-      outfile: path.join(distDir, `${program}.cjs`),
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'cjs',
-      external: ['lz4-napi', 'snappy', 'pg-native'],
-      logLevel: 'error',
-    });
-  }
+  await bundleInto(
+    distDir,
+    programs.map((name) => `workers/${name}.ts`),
+  );
   const configPath = path.join(dir, 'recovery.yaml');
   await writeFile(configPath, stringify(await config(dir, stores, expected, { binDir, node })), { mode: 0o644 });
   const { activities: deps } = await createDeps(configPath, distDir);

@@ -3,7 +3,6 @@
  * Verified: 1 a restore that runs goes on without its worker and is not begun again; 2 a cluster that was restored half is never gone on with;
  * 3 the next attempt ends in the same state.
  */
-import { build } from 'esbuild';
 import { execa } from 'execa';
 import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -20,6 +19,7 @@ import { dumpPlaceOf } from '../../../activities/postgres/dump/dump-place.js';
 import { placeOf } from '../../../activities/postgres/sandbox/place.js';
 import type { DumpPlan } from '../../../shared/contracts/dump.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
+import { bundleFile } from '../../support/bundle.js';
 import { makeScene, type Scene } from './support.js';
 
 jest.setTimeout(120_000);
@@ -32,15 +32,7 @@ beforeAll(async () => {
   scene = await makeScene();
   plan = await createPlanDump(scene.deps)(scene.planInput(scene.dumps['custom'] ?? ''));
   program = path.join(scene.dir, 'run-activity.cjs');
-  await build({
-    entryPoints: [path.join(process.cwd(), 'test', 'pg', 'dump', 'run-activity.ts')],
-    outfile: program,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    external: ['pg-native', 'lz4-napi', 'snappy'],
-    logLevel: 'error',
-  });
+  await bundleFile('test/pg/dump/run-activity.ts', program);
 });
 afterEach(async () => {
   delete process.env['PGR_FAULT'];

@@ -1,5 +1,4 @@
 /** Production with a database worth dumping, dumps of it in every format, and the dependencies of the activities around a dump. */
-import { build } from 'esbuild';
 import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,6 +10,7 @@ import { configSchema, type Config } from '../../../config/schema.js';
 import type { PlanDumpInput } from '../../../shared/contracts/dump.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
 import { makeDeps } from './deps.js';
+import { bundleFile } from '../../support/bundle.js';
 import { serverOwner, startCluster, type Cluster } from '../../support/cluster.js';
 
 export type Scene = {
@@ -85,7 +85,7 @@ async function fillScene(dir: string, primary: Cluster): Promise<Scene> {
   const dumps = await makeDumps(dir, primary);
   const config = makeConfig(dir, primary);
   const deps = makeDeps(dir, config);
-  await bundleProgram(dir);
+  await bundleFile('workers/restore-dump.ts', path.join(dir, 'restore-dump.cjs'));
   const refs: SandboxRef[] = [];
   const clean = async (): Promise<void> => {
     for (const ref of refs.splice(0)) await createDiscardSandbox(deps)({ ref }).catch(() => undefined);
@@ -196,19 +196,6 @@ function makeConfig(dir: string, primary: Cluster): Config {
         checks: [{ name: 'orders are there', sql: 'select count(*) from orders', expect: ROWS }],
       },
     },
-  });
-}
-
-/** The job's program as the build makes it. */
-async function bundleProgram(dir: string): Promise<void> {
-  await build({
-    entryPoints: [path.join(process.cwd(), 'workers', 'restore-dump.ts')],
-    outfile: path.join(dir, 'restore-dump.cjs'),
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    external: ['pg-native', 'lz4-napi', 'snappy'],
-    logLevel: 'error',
   });
 }
 

@@ -1,5 +1,4 @@
 /** pg-health as a process of its own: how it starts, refuses to start, and ends. */
-import { build } from 'esbuild';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -9,6 +8,7 @@ import path from 'node:path';
 import { destroyAllClusters, startCluster, type Cluster } from '../../support/cluster.js';
 import { ask, until } from './support.js';
 import { freePort } from '../../support/ports.js';
+import { bundleInto } from '../../support/bundle.js';
 
 let cluster: Cluster;
 let dir: string;
@@ -18,16 +18,7 @@ const children = new Set<ChildProcess>();
 beforeAll(async () => {
   cluster = await startCluster({ password: 'open sesame' });
   dir = await mkdtemp(path.join(tmpdir(), 'pgr-health-program-'));
-  await build({
-    entryPoints: [path.join(process.cwd(), 'workers', 'pg-health.ts')],
-    outfile: path.join(dir, 'pg-health.cjs'),
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['pg-native'],
-    logLevel: 'error',
-  });
+  await bundleInto(dir, ['workers/pg-health.ts']);
 });
 beforeEach(async () => {
   port = await freePort();

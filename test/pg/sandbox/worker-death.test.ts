@@ -2,7 +2,6 @@
  * Scenario: the process that runs a sandbox activity is killed with SIGKILL inside it. Verified for each activity: (1) what outlives the process goes on;
  * (2) the next attempt ends in the same state; (3) nothing was done twice.
  */
-import { build } from 'esbuild';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -29,6 +28,7 @@ import { stopServer } from '../../../activities/postgres/server.js';
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
 import type { SandboxRef } from '../../../shared/contracts/sandbox.js';
 import { makeWorld, planOf, refOf, type World } from './support.js';
+import { bundleFile } from '../../support/bundle.js';
 
 jest.setTimeout(60_000);
 
@@ -40,15 +40,7 @@ const children: ChildProcess[] = [];
 beforeAll(async () => {
   world = await makeWorld();
   program = path.join(world.dir, 'run-activity.cjs');
-  await build({
-    entryPoints: [path.join(__dirname, 'run-activity.ts')],
-    outfile: program,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    external: ['pg-native'],
-    logLevel: 'error',
-  });
+  await bundleFile('test/pg/sandbox/run-activity.ts', program);
 });
 
 afterAll(async () => {
