@@ -14,7 +14,7 @@ import { createReadEnvironment } from './environment/read-environment.js';
 import { createPingHost } from './host/ping-host.js';
 import { createVerifySignature } from './identity/verify-signature.js';
 import type { ActivityDeps } from './lib/deps.js';
-import { createNotify } from './notify/notify.js';
+import { createNotifyActivities } from './notify/index.js';
 import { createCheckEnvironment } from './postgres/check-environment.js';
 import * as dump from './postgres/dump/index.js';
 import { createPlanRecovery } from './postgres/plan-recovery.js';
@@ -36,7 +36,7 @@ export function createOrchestratorActivities(deps: ActivityDeps, records: Record
     listRecords: createListRecords(records),
     verifyRecords: createVerifyRecords(records),
     verifySignature: createVerifySignature(deps),
-    notify: createNotify(deps),
+    ...createNotifyActivities(deps),
     verifyWrites: createVerifyWrites(deps),
     pauseBackups: createPauseBackups(deps),
     resumeBackups: createResumeBackups(deps),

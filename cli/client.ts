@@ -20,6 +20,7 @@ import type { RunView } from '../shared/contracts/status.js';
 import { ORCHESTRATOR_QUEUE } from '../shared/ids.js';
 import { escapeMarkdown } from '../shared/markdown.js';
 import { PgrFailure } from '../shared/pgr-failure.js';
+import { webLink } from '../shared/web-link.js';
 import {
   clientFailure,
   isUnanswered,
@@ -139,10 +140,7 @@ export function createRunClient(connected: Connected, ui: string | null): RunCli
       return open ? { state: 'open' } : readOutcome(() => within<unknown>(CALL_MS, () => handle(run, runId).result()));
     },
     hasWorker: (queue) => within(CALL_MS, () => hasPollers(connected, queue)),
-    uiLink: (run, runId) =>
-      ui === null
-        ? null
-        : `${ui.replace(/\/+$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows/${encodeURIComponent(run)}/${runId}`,
+    uiLink: (run, runId) => (ui === null ? null : webLink(ui, namespace, run, runId)),
     close: () => connection.close(),
   };
   return self;

@@ -38,6 +38,11 @@ function expected(issue: Issue): string {
     case 'invalid_union': {
       if ('options' in issue && Array.isArray(issue.options))
         return `expected ${issue.options.map(String).join(' or ')}`;
+      // The type fits one form, its content does not: that form says what to write.
+      const near = issue.errors.flatMap(([first]) =>
+        first?.code === 'invalid_format' || first?.code === 'custom' ? [first.message] : [],
+      );
+      if (near[0] !== undefined) return near[0];
       return `expected ${issue.errors.map((branch) => branchType(branch)).join(' or ')}`;
     }
     case 'invalid_key':

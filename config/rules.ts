@@ -5,11 +5,29 @@ import { MAIN_STORE, type Config, type EnvironmentConfig } from './schema.js';
 
 /** Every broken rule, with the path of the value to change. */
 export function checkConfig(config: Config): Problem[] {
+  return [...checkNotify(config), ...checkEnvironments(config)];
+}
+
+function checkEnvironments(config: Config): Problem[] {
   return Object.entries(config.environments).flatMap(([name, environment]) =>
     [checkNodes, checkSandbox, checkRouting, checkStores, checkApprovals, checkApps].flatMap((check) =>
       check(environment).map(({ path, problem }) => ({ path: `environments.${name}.${path}`, problem })),
     ),
   );
+}
+
+/** A channel that hears of an environment that there is not hears nothing; the name `log` is that of the log. */
+function checkNotify({ notify, environments }: Config): Problem[] {
+  return notify.flatMap((channel, index) => {
+    const at = `notify[${String(index)}]`;
+    const first = notify.findIndex(({ name }) => name === channel.name);
+    const unknown = (channel.environments ?? []).filter((name) => !Object.hasOwn(environments, name));
+    return [
+      ...(channel.name === 'log' ? [{ path: `${at}.name`, problem: 'is that of the log of the worker' }] : []),
+      ...(first < index ? [{ path: `${at}.name`, problem: `is the same as that of notify[${String(first)}]` }] : []),
+      ...unknown.map((name) => ({ path: `${at}.environments`, problem: `there is no environment ${name}` })),
+    ];
+  });
 }
 
 /** Names, addresses and data directories belong to one node only: two nodes on one directory is one node destroyed. */

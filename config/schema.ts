@@ -1,17 +1,13 @@
 /**
  * The shape of recovery.yaml. Unknown keys are refused; `recovery.example.yaml` is the commented form of this file and a test
- * holds the two together. Secrets are references (`env:NAME`, `file:/path`, `op://vault/item/field`), never values.
+ * holds the two together. Secrets are references (config/references.ts), never values.
  */
 import { z } from 'zod';
 
-const name = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'use lower-case letters, digits and dashes, starting with a letter or digit');
-const absolutePath = z.string().regex(/^\//, 'use an absolute path');
-const secretRef = z
-  .string()
-  .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+|op:\/\/.+)$/, 'use env:NAME, file:/path or op://vault/item/field');
+import { channelSchema } from './notify.js';
+import { name, secretRef } from './references.js';
 
+const absolutePath = z.string().regex(/^\//, 'use an absolute path');
 /** `90s`, `15m`, `24h`, `7d` as whole seconds. */
 const duration = z
   .string()
@@ -334,6 +330,8 @@ export const configSchema = z.strictObject({
   /** Where workers keep jobs. */
   stateDir: absolutePath,
   record: recordStoreSchema,
+  /** Whom to tell, and how; the log of the worker always has it. */
+  notify: z.array(channelSchema).default([]),
   environments: z.record(name, environmentSchema),
 });
 

@@ -38,6 +38,11 @@ export function sandboxKeeperIdFor(environment: string, sandbox: string): string
   return `${environment}/sandbox/${sandbox}`;
 }
 
+/** Workflow id of what tells people of one execution of a run. */
+export function noticesIdFor(run: string, runId: string): string {
+  return `${run}/notices/${shortRunId(runId)}`;
+}
+
 /** File-system name of a run: used for sandboxes, jobs, kept data and records. Slashes become dots. */
 export function slugFor(run: string): string {
   return run.replace(/[^A-Za-z0-9._-]+/g, '.');

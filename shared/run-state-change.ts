@@ -49,7 +49,7 @@ function riskLines({ atRisk, from, to }: FlipPlan): string[] {
 }
 
 /** `45 ms`, `1.2 s`. */
-function formatMilliseconds(milliseconds: number): string {
+export function formatMilliseconds(milliseconds: number): string {
   return milliseconds < 1000
     ? `${String(Math.round(milliseconds))} ms`
     : `${String(Number((milliseconds / 1000).toFixed(1)))} s`;

@@ -16,6 +16,7 @@ import type { ActivityDeps } from '../activities/lib/deps.js';
 import { environmentOf, storeConfigOf } from '../activities/lib/environment-config.js';
 import { dataControl } from '../activities/postgres/data-control.js';
 import { serverControl } from '../activities/postgres/server.js';
+import { createSecretMask, type SecretMask } from '../activities/lib/secret-mask.js';
 import { createPoolers } from '../activities/pooler/create-poolers.js';
 import { createPauseGuards } from '../activities/pooler/pause-guard.js';
 import { createRouting } from '../activities/routing/create-routing.js';
@@ -25,7 +26,7 @@ import { createSnapshots } from '../activities/snapshot/create-snapshots.js';
 import { loadConfig } from '../config/load.js';
 import { MAIN_STORE, type Config, type StoreConfig } from '../config/schema.js';
 
-export type WorkerDeps = { activities: ActivityDeps; records: RecordStore };
+export type WorkerDeps = { activities: ActivityDeps; records: RecordStore; mask: SecretMask };
 
 /**
  * Everything that a worker or one of its programs needs, from a config file.
@@ -33,8 +34,9 @@ export type WorkerDeps = { activities: ActivityDeps; records: RecordStore };
  */
 export async function createDeps(configPath: string, distDir: string): Promise<WorkerDeps> {
   const config = await loadConfig(configPath);
-  const log = pino({ base: { pid: process.pid } });
-  const resolveSecret = createSecretResolver();
+  const mask = createSecretMask();
+  const log = pino({ base: { pid: process.pid } }, { write: (line: string) => process.stdout.write(mask.mask(line)) });
+  const resolveSecret = createSecretResolver({ mask });
   const program = { node: process.execPath, distDir, configPath: path.resolve(configPath) };
   const jobs = createJobRunner({ stateDir: config.stateDir, log });
   const activities: ActivityDeps = {
@@ -50,7 +52,7 @@ export async function createDeps(configPath: string, distDir: string): Promise<W
     program,
     log,
   };
-  return { activities, records: await createRecordStore(config.record, resolveSecret) };
+  return { activities, records: await createRecordStore(config.record, resolveSecret), mask };
 }
 
 function createStores(

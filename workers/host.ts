@@ -5,6 +5,7 @@ import { createHostActivities } from '../activities/index.js';
 import { signsOfLife } from '../activities/lib/signs-of-life.js';
 import { taskQueueForHost } from '../shared/ids.js';
 import type { WorkerDeps } from './deps.js';
+import { maskFailures } from './mask-failures.js';
 import { HEARTBEAT_THROTTLE, SHUTDOWN_FORCE_SECONDS, SHUTDOWN_GRACE_SECONDS } from './timeouts.js';
 
 /** Not running yet. It holds no workflow code, so it is small. */
@@ -20,7 +21,7 @@ export async function createHostWorker(
     taskQueue: taskQueueForHost(host),
     activities: createHostActivities(deps.activities),
     // Workflows give these activities a heartbeat timeout of seconds, so every one of them has to beat.
-    interceptors: { activity: [signsOfLife] },
+    interceptors: { activity: [signsOfLife, maskFailures(deps.mask)] },
     maxConcurrentActivityTaskExecutions: 20,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,

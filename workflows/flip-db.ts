@@ -24,6 +24,8 @@ export async function flipDb(input: FlipDbInput): Promise<FlipRunResult | Planne
       const flip = await preflight(run, input);
       if (input.planOnly === true) return { outcome: 'planned', plan: flip.planned.plan };
       begun = flip;
+      // A failover is asked for because nobody can write: that is over when writes were seen on the other node.
+      if (flip.planned.plan.failover) run.notices.productionDown('the primary does not answer', false);
       return settleFlip(flip, await changeOver(flip));
     },
     async () => {

@@ -10,6 +10,7 @@ export { rebuildStandby } from './rebuild-standby.js';
 export { restoreDump } from './restore-dump.js';
 export { sandboxKeeper } from './sandbox-keeper.js';
 export { takeBase } from './take-base.js';
+export { tellPeople } from './tell-people.js';
 export { topology } from './topology.js';
 export { undoRebuild } from './undo-rebuild.js';
 export { undo } from './undo.js';

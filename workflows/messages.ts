@@ -5,6 +5,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 import type { Decision, DecisionOutcome } from '../shared/contracts/decisions.js';
+import type { Notice } from '../shared/contracts/notices.js';
 import type { RunView } from '../shared/contracts/status.js';
 
 export type SignalDecision = Omit<Decision, 'decision'>;
@@ -20,6 +21,9 @@ export const skipUpdate = defineUpdate<CommandOutcome, [CommandInput]>('skip');
 export const abortUpdate = defineUpdate<CommandOutcome, [CommandInput]>('abort');
 /** For the keeper of a kept sandbox. */
 export const discardUpdate = defineUpdate<CommandOutcome, [CommandInput]>('discard');
+
+/** Of the workflow that tells people: notices of its run. */
+export const noticeSignal = defineSignal<[Notice[]]>('notice');
 
 export const statusQuery = defineQuery<RunView>('status');
 

@@ -18,6 +18,7 @@ import type {
 import type * as sandbox from './sandbox.js';
 import type * as flip from './flip.js';
 import type * as rebuild from './rebuild.js';
+import type { SendNoticeInput, SendNoticeResult } from './notices.js';
 import type { EvidenceCheck } from './sandbox.js';
 import type { Topology } from './topology.js';
 
@@ -31,6 +32,7 @@ export type PlanRecoveryInput = {
   requestedAt: string;
 };
 
+/** Of runs of an older build; newer ones tell people by the workflow `tellPeople`. */
 export type NotifyInput = {
   environment: string;
   run: string;
@@ -65,6 +67,9 @@ export interface OrchestratorActivities {
   verifyRecords(input: { run?: string }): Promise<VerifyRecordsResult>;
   verifySignature(input: VerifySignatureInput): Promise<VerifySignatureResult>;
   notify(input: NotifyInput): Promise<void>;
+  /** Names of the channels that hear of an environment. */
+  listChannels(input: { environment: string }): Promise<{ channels: string[] }>;
+  sendNotice(input: SendNoticeInput): Promise<SendNoticeResult>;
   verifyWrites(input: promotion.VerifyWritesInput): Promise<promotion.VerifyWritesResult>;
   pauseBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;
   resumeBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;

@@ -2,8 +2,9 @@
  * Activities for workflow tests: typed, without effect, recording every call. One set serves many runs: each scenario is an environment
  * of its own, with its own calls, record and behaviour.
  */
-import type { HostActivities, NotifyInput, OrchestratorActivities } from '../../shared/contracts/activities.js';
+import type { HostActivities, OrchestratorActivities } from '../../shared/contracts/activities.js';
 import type { EnvironmentFacts, GatePolicy } from '../../shared/contracts/environment.js';
+import type { Notice, SendNoticeInput } from '../../shared/contracts/notices.js';
 import type { NodeStepInput } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
@@ -26,7 +27,9 @@ export class Scenario {
   /** In order, without the record, notices and pings. */
   readonly calls: Call[] = [];
   readonly record: RecordEntry[] = [];
-  readonly notices: NotifyInput[] = [];
+  /** As the channel of the tests got them. */
+  readonly notices: Notice[] = [];
+  readonly sent: SendNoticeInput[] = [];
   readonly facts: EnvironmentFacts;
   readonly #behaviours = new Map<string, Behaviour<ActivityName>>();
 
@@ -83,7 +86,7 @@ export class Scenario {
 
 export type Stubs = { orchestrator: OrchestratorActivities; host: HostActivities; add(scenario: Scenario): Scenario };
 
-const QUIET: ActivityName[] = ['appendRecord', 'notify', 'pingHost'];
+const QUIET: ActivityName[] = ['appendRecord', 'notify', 'listChannels', 'sendNotice', 'pingHost'];
 
 /** One set of activities for one worker. */
 export function createStubs(): Stubs {
@@ -114,8 +117,8 @@ export function createStubs(): Stubs {
 }
 
 function environmentOf(input: unknown): string {
-  const fields = (input ?? {}) as { environment?: string; ref?: SandboxRef; host?: string };
-  return fields.environment ?? fields.ref?.environment ?? '';
+  const fields = (input ?? {}) as { environment?: string; ref?: SandboxRef; subject?: { environment: string } };
+  return fields.environment ?? fields.ref?.environment ?? fields.subject?.environment ?? '';
 }
 
 function usualActivities(of: (environment: string) => Scenario): {
@@ -144,9 +147,12 @@ function usualOrchestrator(of: (environment: string) => Scenario): OrchestratorA
       Promise.resolve(
         signature === 'good' ? { valid: true, why: null } : { valid: false, why: 'not an allowed signer' },
       ),
-    notify: (input) => {
-      of(input.environment).notices.push(input);
-      return Promise.resolve();
+    notify: () => Promise.resolve(),
+    listChannels: () => Promise.resolve({ channels: ['log'] }),
+    sendNotice: (input) => {
+      of(input.subject.environment).notices.push(input.notice);
+      of(input.subject.environment).sent.push(input);
+      return Promise.resolve({ outcome: 'sent', memory: {} });
     },
     verifyWrites: ({ expectNode, expectTimeline }) =>
       Promise.resolve({ node: expectNode, timeline: expectTimeline, milliseconds: 4, checks: [] }),

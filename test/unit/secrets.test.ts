@@ -3,7 +3,9 @@ import os from 'node:os';
 import path from 'node:path';
 
 import { classifyOpFailure } from '../../activities/secrets/classify-op-failure.js';
-import { opReadArgs } from '../../activities/secrets/commands.js';
+import { execCommand, opReadArgs } from '../../activities/secrets/commands.js';
+import { whyOpen } from '../../activities/secrets/read-file.js';
+import { nameOfReference } from '../../activities/secrets/reference.js';
 import { createSecretResolver } from '../../activities/secrets/resolve-secret.js';
 
 const VALUE = 'correct horse battery staple';
@@ -76,7 +78,31 @@ describe('file:', () => {
   };
   test('gives the content without the line end', async () => {
     await expect(resolver()(await write(`${VALUE}\n`, 0o600))).resolves.toBe(VALUE);
-    await expect(resolver()(await write(` ${VALUE} \r\n`, 0o640))).resolves.toBe(` ${VALUE} `);
+    await expect(resolver()(await write(` ${VALUE} \r\n`, 0o400))).resolves.toBe(` ${VALUE} `);
+  });
+  test.each([
+    [0o600, 1000, null],
+    [0o400, 0, null],
+    [0o700, 1000, null],
+    // root:pgr 0640 is how packages and tools hand a secret to a service; a group that root did not choose may be anybody.
+    [0o640, 0, null],
+    [0o440, 0, null],
+    [0o640, 1000, /read by its group/],
+    [0o660, 0, /changed by its group/],
+    [0o650, 0, /changed by its group/],
+    [0o604, 0, /every user/],
+    [0o644, 1000, /every user/],
+    [0o602, 0, /every user/],
+  ])('mode %s of user %i', (mode, uid, problem) => {
+    const why = whyOpen({ mode, uid });
+    if (problem === null) expect(why).toBeNull();
+    else expect(why).toMatch(problem);
+  });
+  test('a file that its group can change is refused', async () => {
+    await expect(resolver()(await write(VALUE, 0o660))).rejects.toThrow(/changed by its group/);
+  });
+  test('a file that is no secret at all is not read', async () => {
+    await expect(resolver()(await write('x'.repeat(70_000), 0o600))).rejects.toThrow(/larger than 64 KiB/);
   });
   test('a file that every user of the host can read is refused, and the value is not in the message', async () => {
     const failure = await resolver()(await write(VALUE, 0o644)).catch((error: unknown) => error);
@@ -157,6 +183,84 @@ describe('op://', () => {
   test('a text that nobody recorded is unknown and not retried', () => {
     expect(classifyOpFailure('[ERROR] 2026/11/21 03:42:00 something new')).toBe('unknown');
   });
+});
+
+describe('exec:', () => {
+  const script = async (text: string): Promise<string> => {
+    const file = path.join(dir, 'manager');
+    await writeFile(file, `#!/bin/sh\necho called >>"${dir}/calls"\n${text}\n`);
+    await chmod(file, 0o755);
+    return file;
+  };
+  const list = (...argv: string[]): string => `exec:${JSON.stringify(argv)}`;
+
+  test.each([
+    ['exec:vault kv get -field=password secret/db', ['vault', 'kv', 'get', '-field=password', 'secret/db']],
+    [list('sops', '-d', '--extract', '["a b"]', 'f'), ['sops', '-d', '--extract', '["a b"]', 'f']],
+    ['exec:vault kv get "my secret"', null],
+    ['exec:sh -c $HOME', null],
+    ['exec:[1]', null],
+    ['exec:', null],
+    ['exec:  ', null],
+  ])('%s', (reference, command) => {
+    expect(execCommand(reference)).toEqual(command);
+  });
+  test('what the program prints is the secret, without the line end; what it says besides is not', async () => {
+    const program = await script(`echo "a warning" >&2; echo '${VALUE}'`);
+    await expect(resolver()(list(program, 'x'))).resolves.toBe(VALUE);
+  });
+  test('arguments arrive as they are written: there is no shell', async () => {
+    const program = await script('printf "%s|" "$@"');
+    await expect(resolver()(list(program, 'a b', '$(id)', '*'))).resolves.toBe('a b|$(id)|*|');
+  });
+  test('the program has the environment of the worker, where its own token is', async () => {
+    const program = await script('printf %s "$VAULT_TOKEN"');
+    await expect(resolver({ VAULT_TOKEN: 'hvs.1', PATH: '/bin' })(list(program))).resolves.toBe('hvs.1');
+  });
+  test('asked once for many uses, also when they come together', async () => {
+    const program = await script(`echo '${VALUE}'`);
+    const resolve = resolver();
+    await expect(Promise.all([resolve(list(program)), resolve(list(program))])).resolves.toEqual([VALUE, VALUE]);
+    await resolve(list(program));
+    expect(await calls()).toBe(1);
+  });
+  test('a failure is retried, and neither arguments nor output are in its message', async () => {
+    const program = await script(`echo "${VALUE}"; echo "bad token ${VALUE}" >&2; exit 2`);
+    const resolve = resolver();
+    const failure = await resolve(list(program, 'hvs.token')).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ type: 'SecretUnavailable', nonRetryable: false });
+    expect(JSON.stringify(failure) + String(failure)).not.toMatch(/correct horse|hvs\.token/);
+    await resolve(list(program, 'hvs.token')).catch(() => undefined);
+    expect(await calls()).toBe(2);
+  });
+  test('a program that hangs is ended', async () => {
+    const program = await script('exec sleep 60');
+    const resolve = createSecretResolver({ env: { PATH: process.env['PATH'] }, execTimeoutMs: 300 });
+    await expect(resolve(list(program))).rejects.toThrow(/did not end in time/);
+  });
+  test.each([
+    ['a program that is not there', '/nonexistent/vault', /does not start/],
+    ['a program that prints nothing', 'true', /is empty/],
+  ])('%s is refused', async (_title, program, message) => {
+    const resolve = createSecretResolver({ env: { PATH: process.env['PATH'] } });
+    await expect(resolve(list(program))).rejects.toMatchObject({
+      type: 'CredentialsRefused',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+  test('messages name the program only', () => {
+    expect(nameOfReference(list('/usr/bin/vault', 'token=x'))).toBe('exec:/usr/bin/vault …');
+    expect(nameOfReference('exec:vault token=x')).toBe('exec:vault …');
+    expect(nameOfReference('env:PW')).toBe('env:PW');
+  });
+});
+
+test('every value that is resolved is told to the mask', async () => {
+  const learned: string[] = [];
+  const resolve = createSecretResolver({ env: { PW: VALUE }, op, mask: { learn: (value) => learned.push(value) } });
+  await resolve('env:PW');
+  await resolve(REF);
+  expect(learned).toEqual([VALUE, VALUE]);
 });
 
 test('a secret in place of a reference is refused and not repeated', async () => {

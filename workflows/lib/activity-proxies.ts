@@ -177,7 +177,22 @@ export const record = proxyActivities<Pick<OrchestratorActivities, 'appendRecord
   },
 });
 
-/** Notifications are a courtesy: a few tries, then the run goes on without. */
+/**
+ * One attempt to send a notice: the workflow that sends decides about the next. The services are given 10 s for each of at most two calls, a
+ * secret manager the rest; a worker that dies in it is known of by the end of this time.
+ */
+export const sender = proxyActivities<Pick<OrchestratorActivities, 'sendNotice'>>({
+  startToCloseTimeout: '45 seconds',
+  retry: { maximumAttempts: 1 },
+});
+
+/** For what waits on nobody and must come through. */
+export const patient = proxyActivities<Pick<OrchestratorActivities, 'listChannels'>>({
+  startToCloseTimeout: '20 seconds',
+  retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
+});
+
+/** Notices of runs of an older build: a few tries, then the run goes on without. */
 export const courtesy = proxyActivities<Pick<OrchestratorActivities, 'notify'>>({
   startToCloseTimeout: '10 seconds',
   retry: { initialInterval: '1 second', maximumAttempts: 3 },

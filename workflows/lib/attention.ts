@@ -2,6 +2,7 @@
 import { CancellationScope, condition, setHandler } from '@temporalio/workflow';
 
 import { readCommand } from '../../shared/gate-policy.js';
+import { parkedNotice } from '../../shared/notice-facts.js';
 import { abortUpdate, DESCRIPTIONS, retryUpdate, skipUpdate, type CommandOutcome } from '../messages.js';
 import { pingOf } from './activity-proxies.js';
 import type { Engine } from './engine.js';
@@ -76,9 +77,9 @@ export class Attention {
     this.#engine.publish();
     // What led here is written while the run waits, unless the record is what it waits for.
     if (facts.code !== 'RecordUnavailable' && facts.code !== 'RecordConflict') void this.#engine.flush();
-    const event = facts.code === 'GateExpired' ? 'gate-expired' : 'needs-attention';
-    this.#engine.notify(event, `${step}: ${facts.code}: ${facts.message}. ${facts.hint}`);
+    this.#engine.notices.tell(parkedNotice(view, step, facts.code, offered));
     const chosen = await this.#wait(step, facts.host);
+    this.#engine.notices.tell({ event: 'attention-over', step, choice: this.abort === null ? chosen : 'abort' });
     this.#offered = [];
     view.failure = null;
     view.status = 'running';

@@ -81,6 +81,7 @@ async function endAborted<Id extends string>(
   run.view.failure = null;
   const skipped = await run.undo.run();
   await afterUndo();
+  if (skipped.length === 0) run.notices.serviceRestored({ how: 'put-back', writeOutageMs: null });
   const left = skipped.length === 0 ? '' : `; not put back: ${skipped.join(', ')}`;
   const message = `aborted by ${abort.by}: ${abort.reason}${left}`;
   const step = currentStep(run.view)?.id ?? '';

@@ -1,8 +1,8 @@
 import type { FailureDetails } from '../../shared/failures.js';
-import type { NotifyInput } from '../../shared/contracts/activities.js';
 import type { RecordEntryBody } from '../../shared/contracts/record.js';
 import type { RunView } from '../../shared/contracts/status.js';
 import type { FailureFacts } from './failures.js';
+import type { Notices } from './notices.js';
 
 /** What the parts of a run (gates, attention, undo) share. `run.ts` joins them. */
 export type Engine = {
@@ -19,7 +19,7 @@ export type Engine = {
   /** Adds an entry and returns only when it is written; parks at `step` until then. Throws when the run is aborted meanwhile. */
   mustRecord(body: RecordEntryBody, step: string): Promise<void>;
   /** Tells people, without waiting for it. */
-  notify(event: NotifyInput['event'], text: string): void;
+  notices: Notices;
   isAborted(): boolean;
   throwIfAborted(): void;
 };

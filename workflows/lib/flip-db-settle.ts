@@ -17,6 +17,7 @@ export async function settleFlip(flip: FlipRun, flipped: Flipped): Promise<FlipR
   const verified = await run.step('verify-writes', () =>
     orchestrator.verifyWrites({ environment, expectNode: plan.to.name, expectTimeline: result.timeline }),
   );
+  run.notices.serviceRestored({ how: 'moved', writeOutageMs: result.writeOutageMs, node: plan.to.name });
   const measured = {
     writeOutageMs: result.writeOutageMs,
     rtoSeconds: secondsSince(input.requestedAt, nowIso()),

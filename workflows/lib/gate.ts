@@ -18,6 +18,7 @@ import {
   type GateState,
   type ReadDecision,
 } from '../../shared/gate-policy.js';
+import { gateNotice } from '../../shared/notice-facts.js';
 import { closeGate, noteDecision, openGate } from '../../shared/run-state.js';
 import { approveSignal, decideUpdate, DESCRIPTIONS, rejectSignal } from '../messages.js';
 import { orchestrator } from './activity-proxies.js';
@@ -124,10 +125,7 @@ export class Gates {
     step.status = 'waiting';
     view.status = 'waiting-approval';
     this.#engine.publish();
-    this.#engine.notify(
-      'gate-opened',
-      `gate ${gate.name} waits for ${required} approval${required === 1 ? '' : 's'}: pgr approve ${view.run} ${gate.name} --code ${gate.code ?? ''}`,
-    );
+    if (view.gate !== null) this.#engine.notices.tell(gateNotice(view.gate, view.plan));
   }
 
   async #wait(gate: GateState, openedAt: string, expiresAt: string): Promise<void> {
@@ -156,7 +154,7 @@ export class Gates {
     const waitedSeconds = Math.round(secondsSince(openedAt, nowIso()));
     this.#engine.push({ kind: 'gate-reminder', gate: gate.name, waitedSeconds });
     void this.#engine.flush();
-    this.#engine.notify('gate-reminder', `gate ${gate.name} has been waiting for ${waitedSeconds} s`);
+    this.#engine.notices.tell({ event: 'gate-reminder', gate: gate.name, code: gate.code ?? '', waitedSeconds });
   }
 
   /** The run was aborted: nothing can be decided any more. */
@@ -180,6 +178,7 @@ export class Gates {
     // Whoever decided gets their answer before the run goes on, and before it could end.
     await condition(allHandlersFinished);
     const outcome = gate.phase === 'approved' ? 'approved' : 'rejected';
+    this.#engine.notices.tell({ event: 'gate-closed', gate: gate.name, outcome, by: gate.approvedBy });
     await this.#engine.mustRecord({ kind: 'gate-closed', gate: gate.name, outcome }, step.id);
     return outcome;
   }

@@ -42,6 +42,7 @@ export async function replaceProduction(run: Run<PromoteStep>, change: Change): 
 
 async function quiesce(run: Run<PromoteStep>, { context, plan, apps }: Change): Promise<CaptureTailResult> {
   const { environment, run: runName } = context;
+  run.notices.productionDown('its data are replaced by the recovered ones');
   await run.step('stop-apps', () => stopApps(environment, apps), {
     undo: { step: 'start-apps', title: 'Start the applications', work: () => startApps(environment, apps) },
   });

@@ -28,6 +28,7 @@ export async function settleProduction(
   await run.step('start-apps', () => startApps(environment, apps), {
     undo: { step: 'stop-apps', title: 'Stop the applications', work: () => stopApps(environment, apps) },
   });
+  run.notices.serviceRestored({ how: 'recovered', writeOutageMs: switched.writeOutageMs, node: plan.primary.name });
   await run.step('re-baseline', async () => {
     const resumed = await orchestrator.resumeBackups({ environment, run: context.run });
     const base = await onHost(plan.primary.host).rebaseline(nodeInput(context, plan.primary));

@@ -3,23 +3,23 @@
  * parked when it fails, undone in reverse when a person aborts. `conductRun` is the frame around a runbook.
  */
 import { ApplicationFailure } from '@temporalio/common';
-import { allHandlersFinished, CancellationScope, condition, setHandler, workflowInfo } from '@temporalio/workflow';
+import { allHandlersFinished, condition, setHandler, workflowInfo } from '@temporalio/workflow';
 
-import type { NotifyInput } from '../../shared/contracts/activities.js';
 import type { RecordEntryBody } from '../../shared/contracts/record.js';
 import type { RunRequest } from '../../shared/contracts/runs.js';
 import type { PlanView, RunStatus, RunView, StepView } from '../../shared/contracts/status.js';
 import type { FailureType } from '../../shared/failures.js';
+import { endNotice } from '../../shared/notice-facts.js';
 import type { Runbook, RunbookStep } from '../../shared/runbook.js';
 import { beginStep, currentStep, endStep, newRunView, skipPending } from '../../shared/run-state.js';
 import { DESCRIPTIONS, statusQuery } from '../messages.js';
-import { courtesy } from './activity-proxies.js';
 import { Attention } from './attention.js';
 import { nowIso, secondsSince } from './clock.js';
 import { createDisplay } from './display.js';
 import { stepFailed, type Engine } from './engine.js';
 import { readFailure, runFailure, type FailureFacts } from './failures.js';
 import { Gates, type GateRequest } from './gate.js';
+import { Notices } from './notices.js';
 import { createRecorder, type Recorder } from './recorder.js';
 import { UndoStack, type Undo } from './undo-stack.js';
 
@@ -41,12 +41,12 @@ export class Run<StepId extends string> {
   readonly view: RunView;
   readonly undo: UndoStack;
   readonly attention: Attention;
+  readonly notices: Notices;
   readonly #runbook: Runbook;
   readonly #request: RunRequest;
   readonly #recorder: Recorder;
   readonly #gates: Gates;
   readonly #engine: Engine;
-  readonly #notices: Promise<unknown>[] = [];
 
   /** Handlers are set here, before anything is awaited, so that a decision that comes too early is refused and not lost. */
   constructor(
@@ -58,6 +58,7 @@ export class Run<StepId extends string> {
     this.#runbook = runbook;
     this.#request = request;
     this.view = newRunView(runbook, request, workflowId, runId, nowIso());
+    this.notices = new Notices(this.view, runbook.title, target);
     this.#recorder = createRecorder(request.environment, workflowId, runId);
     this.#engine = this.#createEngine(runId, createDisplay(this.view, runbook.title, target));
     this.attention = new Attention(this.#engine);
@@ -118,6 +119,7 @@ export class Run<StepId extends string> {
 
   /** Writes the first entry: nothing happens in a run that has no record. */
   async begin(input: unknown): Promise<void> {
+    if (isPlanOnly(input)) this.notices.mute();
     const { environment, requestedBy, reason } = this.#request;
     const body: RecordEntryBody = {
       kind: 'run-started',
@@ -128,6 +130,7 @@ export class Run<StepId extends string> {
       input,
     };
     await this.#engine.mustRecord(body, this.view.steps[0]?.id ?? '');
+    this.notices.tell({ event: 'run-started' });
   }
 
   /** Writes the last entry and shows the end. `must` is false when nothing depends on the record any more. */
@@ -145,11 +148,8 @@ export class Run<StepId extends string> {
     this.view.status = status;
     this.view.endedAt = nowIso();
     this.publish();
-    this.#engine.notify(
-      'ended',
-      `${status} after ${Math.round(secondsSince(this.view.startedAt, this.view.endedAt))} s`,
-    );
-    await Promise.all(this.#notices);
+    this.notices.tell(endNotice(this.view, this.view.endedAt, this.notices.isDown));
+    await this.notices.settle();
     await condition(allHandlersFinished);
   }
 
@@ -227,9 +227,7 @@ export class Run<StepId extends string> {
         this.#recorder.push(body);
         await this.#writeOrPark(step);
       },
-      notify: (event, text) => {
-        this.#notify(event, text);
-      },
+      notices: this.notices,
       isAborted: () => this.attention.abort !== null && this.attention.phase === 'forward',
       throwIfAborted: () => {
         this.attention.throwIfAborted();
@@ -252,13 +250,11 @@ export class Run<StepId extends string> {
       }
     }
   }
+}
 
-  #notify(event: NotifyInput['event'], text: string): void {
-    const { environment, run } = this.view;
-    this.#notices.push(
-      CancellationScope.nonCancellable(() => courtesy.notify({ environment, run, event, text })).catch(() => undefined),
-    );
-  }
+/** True for the input of a run that ends when it has shown its plan. */
+function isPlanOnly(input: unknown): boolean {
+  return typeof input === 'object' && input !== null && 'planOnly' in input && input.planOnly === true;
 }
 
 /** Marks the failure of a refused step: the run ends with it. */

@@ -16,6 +16,7 @@ export async function putBack(run: Run<UndoStep>, change: UndoChange): Promise<P
   const { input, plan, apps } = change;
   const { environment } = input;
   const { primary } = plan;
+  run.notices.productionDown('the old data are brought back');
   await run.step('stop-apps', () => stopApps(environment, apps), {
     undo: { step: 'start-apps', title: 'Start the applications', work: () => startApps(environment, apps) },
   });
@@ -45,6 +46,7 @@ export async function putBack(run: Run<UndoStep>, change: UndoChange): Promise<P
   await run.step('start-apps', () => startApps(environment, apps), {
     undo: { step: 'stop-apps', title: 'Stop the applications', work: () => stopApps(environment, apps) },
   });
+  run.notices.serviceRestored({ how: 'recovered', writeOutageMs: measured.writeOutageMs, node: primary.name });
   return measured;
 }
 
