@@ -161,11 +161,11 @@ export class TestLab {
     );
   }
 
-  /** Replaces the lab's worker by one of the test, with extra environment (armed fault points). */
-  async startWorker(env: Record<string, string> = {}, config?: string): Promise<ChildProcess> {
+  /** Replaces the lab's worker by one of the test, with extra environment (armed fault points); what it says goes to `log`. */
+  async startWorker(env: Record<string, string> = {}, config?: string, log?: number): Promise<ChildProcess> {
     const { config: labConfig } = await this.status();
     const args = [path.join(ROOT, 'dist/workers/main.js'), 'worker', '--all', '--config', config ?? labConfig];
-    const worker = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: 'ignore' });
+    const worker = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'] });
     this.#workers.push(worker);
     return worker;
   }

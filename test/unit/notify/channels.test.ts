@@ -52,7 +52,7 @@ function channel(config: object): Channel {
 
 const RESTORED: NoticeFacts = { event: 'service-restored', how: 'recovered', writeOutageMs: 61_000, node: 'dallas' };
 const DOWN: NoticeFacts = { event: 'production-down', why: 'its data are replaced' };
-const ENDED: NoticeFacts = {
+const ENDED: Extract<NoticeFacts, { event: 'ended' }> = {
   event: 'ended',
   status: 'completed',
   seconds: 300,
@@ -125,9 +125,7 @@ describe('slack by webhook', () => {
     await expect(hook().send(message)).resolves.toEqual({ outcome: 'sent', memory: {} });
     const [request] = service.requests;
     expect(request).toMatchObject({ method: 'POST', path: '/hook' });
-    expect((request!.json as { text: string }).text).toBe(
-      ':rotating_light: production is down: nobody can write',
-    );
+    expect((request!.json as { text: string }).text).toBe(':rotating_light: production is down: nobody can write');
     expect(request!.body).toContain('&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;');
     expect(request!.body).not.toContain('<!channel>');
   });
@@ -242,7 +240,7 @@ describe('pagerduty', () => {
   });
   test('a run that ended badly goes on paging', async () => {
     const { service, pager: one } = await pager();
-    await one.send(messageOf({ ...ENDED, status: 'failed' } as NoticeFacts));
+    await one.send(messageOf({ ...ENDED, status: 'failed' }));
     expect(service.incidents.get(RUN_KEY)).toBe('triggered');
   });
   test('an alarm is an incident of its own, over when it is cleared', async () => {
