@@ -37,6 +37,7 @@ test('every runbook has a saved history', () => {
     'rebuild-standby',
     'restore-dump',
     'sandbox-keeper',
+    'tell-people',
     'undo',
     'undo-rebuild',
     'window',

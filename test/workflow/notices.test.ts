@@ -14,6 +14,7 @@ import { channelSchema } from '../../config/notify.js';
 import type { NoticeEvent, SendNoticeInput, SendNoticeResult } from '../../shared/contracts/notices.js';
 import { noticesIdFor } from '../../shared/ids.js';
 import { startService, startSlack } from '../support/notice-services.js';
+import { topology } from '../support/flip-fixtures.js';
 import type { Scenario } from '../support/stub-activities.js';
 import {
   command,
@@ -46,9 +47,14 @@ const changeOf = ({ environment }: Scenario, own: WorkflowEnv = env): WorkflowHa
 const heard = (scenario: Scenario, run: string, channel = 'log'): NoticeEvent[] =>
   scenario.sent.filter((one) => one.channel === channel && one.subject.run === run).map(({ notice }) => notice.event);
 
-async function told(handle: WorkflowHandle): Promise<void> {
+/** The workflow that tells people of a run. */
+async function teller(handle: WorkflowHandle): Promise<WorkflowHandle> {
   const { run, runId } = await viewOf(handle);
-  await env.env.client.workflow.getHandle(noticesIdFor(run, runId)).result();
+  return env.env.client.workflow.getHandle(noticesIdFor(run, runId));
+}
+
+async function told(handle: WorkflowHandle): Promise<void> {
+  await (await teller(handle)).result();
 }
 
 test('a recovery that is promoted: people hear of each turn of both runs, once and in order', async () => {
@@ -79,10 +85,9 @@ test('a recovery that is promoted: people hear of each turn of both runs, once a
     isDown: false,
     measured: { rtoSeconds: expect.any(Number) as number, rpoSeconds: expect.any(Number) as number },
   });
-  await saveHistory(
-    env.env.client.workflow.getHandle(noticesIdFor(handle.workflowId, (await viewOf(handle)).runId)),
-    'tell-people.approved',
-  );
+  await saveHistory(handle, 'pitr.told');
+  await saveHistory(changeOf(scenario), 'promote.told');
+  await saveHistory(await teller(handle), 'tell-people.told');
 });
 
 test('a plan that is only shown tells nobody', async () => {
@@ -90,8 +95,7 @@ test('a plan that is only shown tells nobody', async () => {
   const handle = await startPitr(scenario, env, { planOnly: true });
   await handle.result();
   expect(scenario.sent).toEqual([]);
-  const { run, runId } = await viewOf(handle);
-  await expect(env.env.client.workflow.getHandle(noticesIdFor(run, runId)).describe()).rejects.toThrow(/not found/i);
+  await expect((await teller(handle)).describe()).rejects.toThrow(/not found/i);
 });
 
 test('an abort that put everything back says so, and that production is up', async () => {
@@ -116,6 +120,49 @@ test('an abort that put everything back says so, and that production is up', asy
   expect(scenario.notices.find(({ event }) => event === 'service-restored')).toMatchObject({ how: 'put-back' });
   // The message of a failure may quote a row.
   expect(JSON.stringify(scenario.sent)).not.toContain('joe@example.com');
+});
+
+describe('a flip', () => {
+  const flip = ({ environment }: Scenario, failover: boolean): Promise<WorkflowHandle> => {
+    const request = { environment, requestedBy: 'ana', reason: 'kernel update', requestedAt: new Date().toISOString() };
+    return env.start('flipDb', `${environment}/change`, { ...request, to: null, failover, mode: 'stop' });
+  };
+
+  test('planned: nobody is called down for a moment without writes; where they go and for how long is said at once', async () => {
+    const scenario = env.scenario();
+    const handle = await flip(scenario, false);
+    await untilStatus(handle, 'waiting-approval');
+    await decide(handle, 'approve', 'ben');
+    await handle.result();
+    await told(handle);
+    const events = ['run-started', 'gate-opened', 'gate-closed', 'service-restored', 'ended'];
+    expect(heard(scenario, handle.workflowId)).toEqual(events);
+    const restored = scenario.notices.find(({ event }) => event === 'service-restored');
+    expect(restored).toMatchObject({ how: 'moved', writeOutageMs: 120, node: 'chicago' });
+  });
+
+  test('failover: production is down from the moment that is asked for it; an abort does not bring it back', async () => {
+    const scenario = env.scenario();
+    const { environment, hosts } = scenario;
+    scenario.on('readTopology', () =>
+      Promise.resolve(topology(environment, hosts, { dallas: 'down', chicago: 'standby' })),
+    );
+    const handle = await flip(scenario, true);
+    await untilStatus(handle, 'waiting-approval');
+    await command(handle, 'abort');
+    await handle.result().catch(() => undefined);
+    await told(handle);
+    expect(heard(scenario, handle.workflowId)).toEqual(['run-started', 'production-down', 'gate-opened', 'ended']);
+    expect(scenario.notices.at(-1)).toMatchObject({ status: 'aborted', isDown: true });
+    const again = await flip(scenario, true);
+    await untilStatus(again, 'waiting-approval');
+    await decide(again, 'approve', 'ben');
+    await again.result();
+    await told(again);
+    expect(scenario.notices.at(-2)).toMatchObject({ event: 'service-restored', how: 'moved', node: 'chicago' });
+    expect(scenario.notices.at(-1)).toMatchObject({ event: 'ended', isDown: false });
+    await saveHistory(again, 'flip-db.told');
+  });
 });
 
 test('channels that hang, fail or refuse hold up neither the run nor each other', async () => {
