@@ -5,7 +5,7 @@ const SECRET_NAME = /pass|secret|token|key|credential/i;
 const SHORTEST_SECRET = 4;
 /** What our own programs need besides their config: settings of the network, and the fault points of tests. */
 const PASSED_ON =
-  /^(https?_proxy|no_proxy|all_proxy|node_extra_ca_certs|ssl_cert_file|op_[a-z_]+|pgr_fault|pgr_fault_flag)$/i;
+  /^(https?_proxy|no_proxy|all_proxy|node_extra_ca_certs|ssl_cert_file|op_[a-z_]+|pgr_op|pgr_fault|pgr_fault_flag)$/i;
 
 /** What would change where libpq or Node.js go, in the environment of a program that gets all of ours. */
 const NEVER_PASSED_ON = /^(PG(?!R_)|NODE_OPTIONS$)/;

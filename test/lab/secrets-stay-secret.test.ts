@@ -35,6 +35,7 @@ let config: Config;
 let log: FileHandle;
 let secrets: Map<string, string>;
 let hook: NoticeService;
+let watch: ReturnType<typeof watchCommandLines> | null = null;
 let slack: Awaited<ReturnType<typeof startSlack>>;
 
 beforeAll(async () => {
@@ -48,8 +49,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  await watch?.stop();
   await TestLab.destroyAll();
-  await log?.close();
+  await log.close();
   await Promise.all([hook.stop(), slack.stop()]);
   await rm(scratch, { recursive: true, force: true });
 });
@@ -183,7 +185,7 @@ test('nothing of a whole recovery gives a secret away', async () => {
   log = await open(path.join(scratch, 'worker.log'), 'w');
   await lab.stopOwnWorker();
   await lab.startWorker(env, file, log.fd);
-  const watch = watchCommandLines();
+  watch = watchCommandLines();
   const accident = await lab.json<{ lastGoodTime: string }>(['lab', 'accident', 'truncate']);
   const args = [
     'pitr',
@@ -197,7 +199,8 @@ test('nothing of a whole recovery gives a secret away', async () => {
     'orders are gone',
   ];
   const { run } = await lab.json<{ run: string }>(args);
-  await lab.waitFor(run, ['waiting-approval', 'needs-attention', 'failed']);
+  const atGate = await lab.waitFor(run, ['waiting-approval', 'needs-attention', 'failed']);
+  expect([atGate.status, atGate.failure]).toEqual(['waiting-approval', null]);
   await lab.approve(run);
   const ended = await lab.waitFor(run, ['completed', 'needs-attention', 'failed'], { timeoutMs: 400_000 });
   expect([ended.status, ended.failure]).toEqual(['completed', null]);
