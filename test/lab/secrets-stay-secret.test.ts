@@ -14,7 +14,7 @@ import { secretForms } from '../../activities/lib/secret-mask.js';
 import { TestLab } from '../support/lab.js';
 import { startService, startSlack, type NoticeService } from '../support/notice-services.js';
 
-jest.setTimeout(600_000);
+jest.setTimeout(1_500_000);
 
 const SLACK_TOKEN = 'xoxb-1234-stays-secret-5678';
 const SIGNING_SECRET = 'whsec/+stays=secret&too';
@@ -199,15 +199,15 @@ test('nothing of a whole recovery gives a secret away', async () => {
     'orders are gone',
   ];
   const { run } = await lab.json<{ run: string }>(args);
-  const atGate = await lab.waitFor(run, ['waiting-approval', 'needs-attention', 'failed']);
+  const atGate = await lab.waitFor(run, ['waiting-approval', 'needs-attention', 'failed'], { timeoutMs: 600_000 });
   expect([atGate.status, atGate.failure]).toEqual(['waiting-approval', null]);
   await lab.approve(run);
-  const ended = await lab.waitFor(run, ['completed', 'needs-attention', 'failed'], { timeoutMs: 400_000 });
+  const ended = await lab.waitFor(run, ['completed', 'needs-attention', 'failed'], { timeoutMs: 600_000 });
   expect([ended.status, ended.failure]).toEqual(['completed', null]);
   await lab.until(
     () => Promise.resolve(slack.messages.filter(({ text }) => text.includes('completed')).length),
     (count) => count === 2,
-    60_000,
+    300_000,
     (count) => `${String(count)} ends were told`,
   );
   const { looks, leaks } = await watch.stop();

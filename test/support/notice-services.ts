@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net';
 
 export type Request = { method: string; path: string; headers: Record<string, string>; body: string; json: unknown };
 export type Answer = { status: number; headers?: Record<string, string>; body?: string | object };
-/** `hang`: no answer; `broken`: the request is taken and the connection cut; null: as the service usually answers. */
-export type Fault = Answer | 'hang' | 'broken';
+/** `hang`: no answer; `slow`: an answer that never ends; `broken`: the request is taken and the connection cut; null: as the service usually answers. */
+export type Fault = Answer | 'hang' | 'slow' | 'broken';
 type Serve = (request: Request) => Answer;
 
 export type NoticeService = {
@@ -29,6 +29,10 @@ export async function startService(serve: Serve): Promise<NoticeService> {
       const next = faults.shift();
       const usual = next === undefined || next.afterwards === true ? serve(request) : null;
       if (next?.fault === 'hang') return;
+      if (next?.fault === 'slow') {
+        outgoing.writeHead(200).write('o');
+        return;
+      }
       if (next?.fault === 'broken') {
         incoming.socket.destroy();
         return;
@@ -61,7 +65,7 @@ async function readRequest(incoming: IncomingMessage): Promise<Request> {
     path: incoming.url ?? '',
     headers: Object.fromEntries(Object.entries(incoming.headers).map(([key, value]) => [key, String(value)])),
     body,
-    json: (body === '' ? null : JSON.parse(body)),
+    json: body === '' ? null : JSON.parse(body),
   };
 }
 

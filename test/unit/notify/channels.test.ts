@@ -8,7 +8,7 @@ import { parseConfig } from '../../../config/load.js';
 import { channelSchema, type ChannelConfig } from '../../../config/notify.js';
 import type { Channel, Message } from '../../../activities/notify/channel.js';
 import { createChannels } from '../../../activities/notify/create-channels.js';
-import { retryAfter } from '../../../activities/notify/http.js';
+import { callService, retryAfter } from '../../../activities/notify/http.js';
 import { createSendNotice } from '../../../activities/notify/send-notice.js';
 import type { NoticeFacts } from '../../../shared/contracts/notices.js';
 import { stepFailure } from '../../../activities/lib/failure.js';
@@ -377,6 +377,22 @@ describe('activity sendNotice', () => {
     expect(channels.of('production')).toEqual(['log', 'two']);
     expect(channels.of('staging')).toEqual(['log', 'one', 'two']);
   });
+});
+
+test.each(['hang', 'slow'] as const)(
+  'a service that is %s is left after its time, and nothing is certain',
+  async (kind) => {
+    const service = await use(startService(() => ({ status: 200, body: 'ok' })));
+    service.fail({ fault: kind });
+    const result = await callService({ method: 'POST', url: service.url, body: '{}', timeoutMs: 300 });
+    expect(result).toEqual({ delivery: { outcome: 'unsure', why: 'no answer in time' } });
+  },
+);
+
+test('an answer without end is cut', async () => {
+  const service = await use(startService(() => ({ status: 404, body: 'x'.repeat(2_000_000) })));
+  const result = await callService({ method: 'POST', url: service.url, body: '{}' });
+  expect('answer' in result && result.answer.text.length).toBeLessThan(400_000);
 });
 
 test.each([
