@@ -114,7 +114,7 @@ async function writeConfig(): Promise<{ file: string; env: Record<string, string
 
 /** Looks at the command lines of all processes until it is stopped; says which gave a secret away. */
 function watchCommandLines(): { stop(): Promise<{ looks: number; leaks: string[] }> } {
-  let isOn = true;
+  const state = { isOn: true };
   let looks = 0;
   const leaks = new Set<string>();
   const look = async (): Promise<void> => {
@@ -128,14 +128,14 @@ function watchCommandLines(): { stop(): Promise<{ looks: number; leaks: string[]
     looks += 1;
   };
   const watching = (async () => {
-    while (isOn) {
+    while (state.isOn) {
       await look();
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   })();
   return {
     async stop() {
-      isOn = false;
+      state.isOn = false;
       await watching;
       return { looks, leaks: [...leaks] };
     },
