@@ -13,6 +13,7 @@ const serverPackages = [
   '@temporalio/activity',
   'zod',
   'pino',
+  'nodemailer',
 ];
 const pureRestrictions = {
   paths: [...nodeBuiltins, ...serverPackages].map((name) => ({

@@ -32,6 +32,10 @@ const common = {
 
 const https = z.url({ protocol: /^https?$/ });
 
+function isThisMachine(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
+
 export const channelSchema = z.discriminatedUnion('kind', [
   z
     .strictObject({
@@ -80,6 +84,26 @@ export const channelSchema = z.discriminatedUnion('kind', [
     token: secretRef.optional(),
     api: https.default('https://ntfy.sh'),
   }),
+  z
+    .strictObject({
+      ...common,
+      kind: z.literal('email'),
+      /** Mail server that takes mails from this machine or this user. */
+      host: z.string().min(1),
+      port: z.int().min(1).max(65_535).default(587),
+      /** starttls: encrypted or not at all; implicit: from the first byte (port 465); none: a relay on this machine. */
+      tls: z.enum(['starttls', 'implicit', 'none']).default('starttls'),
+      user: z.string().min(1).optional(),
+      password: secretRef.optional(),
+      from: z.email(),
+      to: z.array(z.email()).min(1),
+    })
+    .refine(({ user, password }) => (user === undefined) === (password === undefined), {
+      message: 'user and password belong together',
+    })
+    .refine(({ tls, password, host }) => tls !== 'none' || password === undefined || isThisMachine(host), {
+      message: 'a password needs tls: starttls or implicit',
+    }),
   /** Signed JSON by POST. */
   z.strictObject({ ...common, kind: z.literal('webhook'), url: secretRef, secret: secretRef }),
 ]);

@@ -2,6 +2,7 @@ import type { ChannelConfig } from '../../config/notify.js';
 import type { NoticeEvent } from '../../shared/contracts/notices.js';
 import type { ActivityDeps } from '../lib/deps.js';
 import type { Channel, ResolveSecret } from './channel.js';
+import { createEmail } from './channels/email.js';
 import { createLogChannel } from './channels/log.js';
 import { createNtfy } from './channels/ntfy.js';
 import { createPagerDuty } from './channels/pagerduty.js';
@@ -54,6 +55,8 @@ function createChannel(config: ChannelConfig, resolveSecret: ResolveSecret): Cha
       // The schema holds that one of the two is there.
       return createSlackWebhook(webhook ?? '', resolveSecret);
     }
+    case 'email':
+      return createEmail(config, resolveSecret);
     case 'pagerduty':
       return createPagerDuty(config, resolveSecret);
     case 'statuspage':
