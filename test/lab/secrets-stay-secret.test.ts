@@ -32,7 +32,7 @@ type Config = {
 let lab: TestLab;
 let scratch: string;
 let config: Config;
-let log: FileHandle;
+let log: FileHandle | null = null;
 let secrets: Map<string, string>;
 let hook: NoticeService;
 let watch: ReturnType<typeof watchCommandLines> | null = null;
@@ -51,7 +51,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await watch?.stop();
   await TestLab.destroyAll();
-  await log.close();
+  await log?.close();
   await Promise.all([hook.stop(), slack.stop()]);
   await rm(scratch, { recursive: true, force: true });
 });
