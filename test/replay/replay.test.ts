@@ -16,7 +16,12 @@ const DIRECTORY = join(process.cwd(), 'test', 'replay', 'histories');
 const names = readdirSync(DIRECTORY).filter((name) => name.endsWith('.json'));
 const workflowBundle = { codePath: process.env['WF_BUNDLE'] ?? '' };
 
-type History = { events: { activityTaskScheduledEventAttributes?: { activityType: { name: string } } }[] };
+type History = {
+  events: {
+    activityTaskScheduledEventAttributes?: { activityType: { name: string } };
+    workflowExecutionStartedEventAttributes?: { workflowId: string };
+  }[];
+};
 const load = (name: string): History => JSON.parse(readFileSync(join(DIRECTORY, name), 'utf8')) as History;
 
 beforeAll(() => {
@@ -45,7 +50,11 @@ test('every runbook has a saved history', () => {
 });
 
 test.each(names)('%s replays', async (name) => {
-  await expect(Worker.runReplayHistory({ workflowBundle }, historyFromJSON(load(name)))).resolves.toBeUndefined();
+  const history = load(name);
+  // Ids of children are made from it.
+  const workflowId = history.events[0]?.workflowExecutionStartedEventAttributes?.workflowId;
+  const replayed = Worker.runReplayHistory({ workflowBundle }, historyFromJSON(history), workflowId);
+  await expect(replayed).resolves.toBeUndefined();
 });
 
 test('a history with another activity in the place of one is refused', async () => {
