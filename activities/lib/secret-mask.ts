@@ -10,7 +10,7 @@ export type SecretMask = {
   maskError(error: unknown): unknown;
 };
 
-export const MASK = '***';
+const MASK = '***';
 
 /** Values shorter than this would mask parts of ordinary words. */
 const SHORTEST_SECRET = 4;

@@ -12,7 +12,7 @@ import { createStatuspage } from './channels/statuspage.js';
 import { createWebhook } from './channels/webhook.js';
 
 /** Name of the channel that needs no config. */
-export const LOG_CHANNEL = 'log';
+const LOG_CHANNEL = 'log';
 
 type Deps = Pick<ActivityDeps, 'config' | 'resolveSecret' | 'log'>;
 

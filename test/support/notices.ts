@@ -13,7 +13,7 @@ export const SUBJECT: NoticeSubject = {
   target: '2026-11-21T03:42:00.000000Z',
 };
 
-export const AT = '2026-11-21T03:43:00.000Z';
+const AT = '2026-11-21T03:43:00.000Z';
 
 export function notice(facts: NoticeFacts, ordinal = 1): Notice {
   return { ...facts, ordinal, at: AT };

@@ -57,7 +57,7 @@ export function createEmail(config: Config, resolveSecret: ResolveSecret): Chann
 }
 
 /** Fields of the mail; pure. */
-export function mailOf(message: Message, { from, to }: Pick<Config, 'from' | 'to'>) {
+function mailOf(message: Message, { from, to }: Pick<Config, 'from' | 'to'>) {
   const { subject, text, key } = message;
   const domain = from.split('@')[1]?.replace(/[^A-Za-z0-9.-]/g, '') ?? 'pgr.invalid';
   const idOf = (of: string): string => `<pgr.${createHash('sha256').update(of).digest('hex').slice(0, 32)}@${domain}>`;

@@ -41,7 +41,7 @@ export function createPagerDuty(config: ChannelOf<'pagerduty'>, resolveSecret: R
 }
 
 /** Body of an event; pure. */
-export function pagerDutyEvent(message: Message, routingKey: string): Record<string, unknown> {
+function pagerDutyEvent(message: Message, routingKey: string): Record<string, unknown> {
   const { subject, notice, text, link } = message;
   const common = { routing_key: routingKey, dedup_key: dedupKey(message), client: 'pgr' };
   if (isOver(message)) return { ...common, event_action: 'resolve' };

@@ -33,7 +33,7 @@ export function createWebhook(config: ChannelOf<'webhook'>, resolveSecret: Resol
 }
 
 /** Value of `X-Signature`; pure. */
-export function signatureOf(body: string, secret: string, unixSeconds: number): string {
+function signatureOf(body: string, secret: string, unixSeconds: number): string {
   const t = String(unixSeconds);
   return `t=${t},v1=${createHmac('sha256', secret).update(`${t}.${body}`).digest('hex')}`;
 }
