@@ -9,7 +9,7 @@ import { formatMilliseconds } from './run-state-change.js';
 import { formatSeconds } from './run-state-plan.js';
 
 /** `page`: somebody has to look now; `notice`: people want to know; `good`: what was wrong is over. */
-export type Urgency = 'page' | 'warning' | 'notice' | 'good';
+type Urgency = 'page' | 'warning' | 'notice' | 'good';
 
 export type NoticeText = {
   /** One line. */

@@ -29,7 +29,7 @@ export type NoticePlan = {
 export type NoticeEvidence = { good: number; total: number; checks: { check: string; ok: boolean }[] };
 
 /** `critical`: somebody has to come now; `warning`: today. */
-export type AlarmSeverity = 'critical' | 'warning';
+type AlarmSeverity = 'critical' | 'warning';
 
 export type NoticeFacts =
   | { event: 'run-started' }

@@ -5,10 +5,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-export type Request = { method: string; path: string; headers: Record<string, string>; body: string; json: unknown };
+type Request = { method: string; path: string; headers: Record<string, string>; body: string; json: unknown };
 export type Answer = { status: number; headers?: Record<string, string>; body?: string | object };
 /** `hang`: no answer; `slow`: an answer that never ends; `broken`: the request is taken and the connection cut; null: as the service usually answers. */
-export type Fault = Answer | 'hang' | 'slow' | 'broken';
+type Fault = Answer | 'hang' | 'slow' | 'broken';
 type Serve = (request: Request) => Answer;
 
 export type NoticeService = {
@@ -75,7 +75,7 @@ function respond(outgoing: ServerResponse, { status, headers = {}, body = '' }: 
   outgoing.end(isText ? body : JSON.stringify(body));
 }
 
-export type SlackMessage = {
+type SlackMessage = {
   ts: string;
   thread_ts?: string;
   text: string;
@@ -109,7 +109,7 @@ export async function startSlack(options: { token: string; canRead?: boolean }) 
   return { ...service, messages, state };
 }
 
-export type Incident = {
+type Incident = {
   id: string;
   status: string;
   metadata: unknown;

@@ -1,8 +1,7 @@
 /** A mail server as far as a client sees it (RFC 5321): it keeps what it is given. */
-import { createServer, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 
-export type Mail = { from: string; to: string[]; text: string; auth: string | null };
+type Mail = { from: string; to: string[]; text: string; auth: string | null };
 /** What it does at a command instead of the usual: answers so, says nothing more, or cuts the connection; `after-dot` once it has the mail. */
 export type SmtpFault = { at: string; answer?: string; silent?: true; cut?: true };
 

@@ -76,7 +76,7 @@ test('an error that names itself as its cause ends the search', () => {
 
 test('a program of ours gets the environment of a command that the config names, without what moves libpq or Node.js', () => {
   const source = { VAULT_TOKEN: 'x', PGHOST: 'elsewhere', PGR_OP: '/op', NODE_OPTIONS: '--inspect', HOME: '/root' };
-  expect(programEnvironment({ key: 'env:HOME' }, source)).toEqual({ HOME: '/root' });
+  expect(programEnvironment({ key: 'env:HOME' }, source)).toEqual({ HOME: '/root', PGR_OP: '/op' });
   expect(programEnvironment({ deep: [{ key: 'exec:["vault"]' }] }, source)).toEqual({
     VAULT_TOKEN: 'x',
     PGR_OP: '/op',
