@@ -165,7 +165,10 @@ export class TestLab {
   async startWorker(env: Record<string, string> = {}, config?: string, log?: number): Promise<ChildProcess> {
     const { config: labConfig } = await this.status();
     const args = [path.join(ROOT, 'dist/workers/main.js'), 'worker', '--all', '--config', config ?? labConfig];
-    const worker = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'] });
+    const worker = spawn(process.execPath, args, {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
+    });
     this.#workers.push(worker);
     return worker;
   }
