@@ -30,6 +30,7 @@ export async function createS3Store(input: S3StoreInput): Promise<BackupStore> {
   const context = { objects, walPrefix: config.walPrefix };
   return {
     kind: 's3',
+    baseProof: 'SHA-256 of every chunk and the file list of the base, checked while it was fetched',
     takesBases: true,
     window: (request) => computeWindow(context, request),
     resolveTarget: (request) => resolveTarget(context, request),

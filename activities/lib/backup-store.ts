@@ -75,6 +75,8 @@ export interface BackupStore {
    * which servers archive.
    */
   readonly walReceiver?: string;
+  /** What is proven of a base when it has been fetched, in words for the evidence. */
+  readonly baseProof: string;
   window(input: {
     environment: string;
     scratchDir: string;

@@ -31,6 +31,7 @@ export async function createDirectoryStore(dir: string): Promise<DirectoryStore>
   const pausedFile = path.join(dir, 'paused');
   const store: DirectoryStore = {
     kind: 'directory',
+    baseProof: 'nothing',
     takesBases: true,
     walDir,
     window: () => Promise.resolve(emptyWindow()),

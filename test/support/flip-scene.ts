@@ -30,7 +30,7 @@ export type FlipScene = {
   topology(change?: (node: TopologyNode) => TopologyNode): Promise<Topology>;
   planInput(change?: Partial<PlanFlipInput>): Promise<PlanFlipInput>;
   /** A plan, wrapped for flipWrites. */
-  flipInput(runId: string, change?: Partial<PlanFlipInput>): Promise<FlipInput>;
+  flipInput(runId: string, change?: Partial<PlanFlipInput>, deps?: ActivityDeps): Promise<FlipInput>;
   destroy(): Promise<void>;
 };
 
@@ -183,8 +183,8 @@ async function finish(
       hostChecks: [],
       ...change,
     }),
-    async flipInput(runId, change = {}) {
-      const plan = await createPlanFlip(deps)(await scene.planInput(change));
+    async flipInput(runId, change = {}, other = deps) {
+      const plan = await createPlanFlip(other)(await scene.planInput(change));
       return {
         environment: 'lab',
         run: 'lab/change',

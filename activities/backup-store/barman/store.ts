@@ -25,6 +25,8 @@ export function createBarmanStore({ config, environment, program }: BarmanStoreI
   const look = (): BarmanView => createBarmanView(places);
   return {
     kind: 'barman',
+    baseProof:
+      'version, identity and backup_label, and by pg_verifybackup every file where the backup has a manifest (one made by rsync has none)',
     takesBases: true,
     async window(request) {
       const view = look();

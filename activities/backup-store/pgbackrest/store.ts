@@ -36,6 +36,7 @@ export async function createPgbackrestStore(input: PgbackrestStoreInput): Promis
     createStanzaView(source, live?.systemIdentifier ?? null);
   return {
     kind: 'pgbackrest',
+    baseProof: 'the checksum of every file by the manifest of pgBackRest, checked while it restored them',
     takesBases: true,
     async window(request) {
       const view = look(request.live);
