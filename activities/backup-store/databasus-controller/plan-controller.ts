@@ -95,7 +95,12 @@ function changesOf(
   key: string | null,
   api: ApiState,
 ): string[] {
-  const there = api.state === 'ours' ? api : { databases: [], storages: [], workspaces: [] };
+  const none: { databases: { name: string }[]; storages: { name: string }[]; workspaces: string[] } = {
+    databases: [],
+    storages: [],
+    workspaces: [],
+  };
+  const there = api.state === 'ours' ? api : none;
   const has = (list: readonly { name: string }[], name: string): boolean => list.some((one) => one.name === name);
   const { storage, workspace, dataDir, host } = controller;
   return [
