@@ -3,15 +3,19 @@
  * Verified: 1 a plan makes nothing; 2 the key is proven first, and nothing is made before gate controller nor restored before gate proof; 3 a refusal ends
  * the run with nothing made; 4 evidence that does not hold stops before the base, and an abort drops the sandbox; 5 a gate that is opened again is planned again.
  */
+import type { WorkflowHandle } from '@temporalio/client';
+
 import { stepFailure } from '../../activities/lib/failure.js';
 import type { ControllerResult } from '../../shared/contracts/controller.js';
 import type { RestoreControllerInput } from '../../shared/contracts/runs.js';
+import type { RunView } from '../../shared/contracts/status.js';
 import {
   command,
   createWorkflowEnv,
   decide,
   failureOf,
   saveHistory,
+  until,
   untilStatus,
   viewOf,
   type WorkflowEnv,
@@ -52,6 +56,9 @@ const begin = (more: Partial<RestoreControllerInput> = {}) =>
     ...more,
   });
 
+const untilProof = (handle: WorkflowHandle): Promise<RunView> =>
+  until(handle, (view) => view.status === 'waiting-approval' && view.gate?.name === 'proof');
+
 test('key, gate, controller, gate, proof, base, report', async () => {
   const handle = await begin();
   const first = await untilStatus(handle, 'waiting-approval');
@@ -59,7 +66,7 @@ test('key, gate, controller, gate, proof, base, report', async () => {
   expect(first.gate).toMatchObject({ name: 'controller', evidence: [{ check: 'key-custody' }] });
   expect(first.plan?.summary.join('\n')).toContain('fingerprint 0123456789abcdef');
   await decide(handle, 'approve', 'ben');
-  const second = await untilStatus(handle, 'waiting-approval', (view) => view.gate?.name === 'proof');
+  const second = await untilProof(handle);
   expect(scenario.names()).toEqual([...PLAN, ...MAKE, 'planRecovery']);
   expect(scenario.inputsOf('planRecovery')).toMatchObject([{ store: 'bucket', target: { kind: 'latest' } }]);
   expect(second.gate?.evidence[0]?.actual).toContain('transaction 741');
@@ -105,7 +112,7 @@ test('rejected at the first gate nothing is made, at the second nothing is resto
   const next = await begin();
   await untilStatus(next, 'waiting-approval');
   await decide(next, 'approve', 'ben');
-  await untilStatus(next, 'waiting-approval', (view) => view.gate?.name === 'proof');
+  await untilProof(next);
   await decide(next, 'reject', 'ben');
   expect(await failureOf(next)).toMatchObject({ type: 'RunRejected' });
   expect(scenario.names().filter((name) => PROOF.includes(name) || name === 'takeBase')).toEqual([]);
@@ -120,7 +127,7 @@ test('a step that failed is tried again; evidence that does not hold never comes
   await decide(handle, 'approve', 'ben');
   expect((await untilStatus(handle, 'needs-attention')).failure).toMatchObject({ step: 'start-controller' });
   await command(handle, 'retry');
-  await untilStatus(handle, 'waiting-approval', (view) => view.gate?.name === 'proof');
+  await untilProof(handle);
   await decide(handle, 'approve', 'ben');
   expect((await untilStatus(handle, 'needs-attention')).failure).toMatchObject({
     step: 'prove-restore',

@@ -255,6 +255,19 @@ test('an engine that does not answer is not "no container"', async () => {
   });
 });
 
+test('a host without the docker command is not "no container"', async () => {
+  const before = process.env['PATH'];
+  process.env['PATH'] = scene.dataDir;
+  try {
+    await expect(plan()).rejects.toMatchObject({
+      type: 'PreconditionFailed',
+      details: [{ hint: expect.stringContaining('install the docker command') as string }],
+    });
+  } finally {
+    process.env['PATH'] = before;
+  }
+});
+
 test('an image that cannot be had is said, and the next attempt goes on', async () => {
   await scene.change({ image: 'missing:v1' });
   const input = inputOf(await plan());
