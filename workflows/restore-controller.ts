@@ -1,9 +1,9 @@
 /** The backup controller after the loss of its host: key first, then the container, storage and databases; then a restore is proven. */
 import { workflowInfo } from '@temporalio/workflow';
 
-import type { TakeBaseResult } from '../shared/contracts/activities.js';
 import type {
   AddedDatabase,
+  ControllerBase,
   ControllerPlan,
   ControllerResult,
   ControllerStepInput,
@@ -103,7 +103,7 @@ async function planAgain(run: ControllerRun, { host, plan: { environment } }: Pl
   return plan;
 }
 
-async function prove(run: ControllerRun, input: RestoreControllerInput, planned: Planned): Promise<TakeBaseResult> {
+async function prove(run: ControllerRun, input: RestoreControllerInput, planned: Planned): Promise<ControllerBase> {
   const { environment } = input;
   const { workflowId, runId } = workflowInfo();
   const { facts, plan } = planned;
@@ -159,7 +159,7 @@ function report(
   run: ControllerRun,
   { plan }: Planned,
   databases: AddedDatabase[],
-  base: TakeBaseResult,
+  base: ControllerBase,
 ): ControllerResult {
   run.view.measured.rtoSeconds = secondsSince(run.view.startedAt, nowIso());
   const { restoreSeconds = 0, replaySeconds = 0, rtoSeconds = 0 } = run.view.measured;

@@ -1,5 +1,4 @@
 /** A controller of a backup store (Databasus) that is made anew on its host, with the key that was kept elsewhere. No secret in any of it. */
-import type { TakeBaseResult } from './activities.js';
 import type { EvidenceCheck } from './sandbox.js';
 
 /** The key in escrow, as far as may be known of it. */
@@ -61,6 +60,9 @@ export type AddedDatabase = {
 };
 export type AddDatabasesResult = { databases: AddedDatabase[] };
 
+/** The full base that the new controller took. */
+export type ControllerBase = { id: string; timeline: number; startLsn: string; stopLsn: string; bytes: number };
+
 /** What the run `restore-controller` ends with. */
 export type ControllerResult = {
   outcome: 'restored';
@@ -68,7 +70,7 @@ export type ControllerResult = {
   plan: ControllerPlan;
   databases: AddedDatabase[];
   evidence: EvidenceCheck[];
-  base: TakeBaseResult;
+  base: ControllerBase;
   measured: { rtoSeconds: number; restoreSeconds: number; replaySeconds: number };
   /** What is left for a person. */
   commands: string[];

@@ -53,15 +53,15 @@ export async function controllerDeps(configFile: string): Promise<ControllerDeps
   };
 }
 
-/** `PATH` has the stand-in of docker first until `destroy`. */
-export async function makeControllerScene(): Promise<ControllerScene> {
+/** `PATH` has the stand-in of docker first until `destroy`, unless a real engine is used. */
+export async function makeControllerScene(hasEngine = false): Promise<ControllerScene> {
   const dir = await mkdtemp(path.join(tmpdir(), 'pgr-controller-'));
   const before = process.env['PATH'];
   await bundleInto(dir, ['test/support/controller-program.ts', 'test/support/fake-docker.ts']);
   await mkdir(path.join(dir, 'bin'));
   await writeFile(path.join(dir, 'bin/docker'), `#!/bin/sh\nexec ${process.execPath} ${dir}/fake-docker.cjs "$@"\n`);
   await chmod(path.join(dir, 'bin/docker'), 0o755);
-  process.env['PATH'] = `${dir}/bin:${before ?? ''}`;
+  if (!hasEngine) process.env['PATH'] = `${dir}/bin:${before ?? ''}`;
   for (const [name, text] of Object.entries(SECRETS)) await writeFile(path.join(dir, name), text, { mode: 0o600 });
   const port = await freePort();
   const dataDir = path.join(dir, 'databasus-data');

@@ -127,31 +127,45 @@ function signIn(state: State, email: string, password: string): Answer {
 }
 
 function ofUser(state: State, at: string, url: URL, body: Record<string, unknown>, user: string): Answer | null {
-  const workspace = url.searchParams.get('workspace_id');
-  const inWorkspace = (rows: readonly Row[]): Row[] => rows.filter(({ workspaceId }) => workspaceId === workspace);
   const [, memberOf] = /^POST \/workspaces\/memberships\/([^/]+)\/members$/.exec(at) ?? [];
   const [, configOf] = /^GET \/backup-configs\/physical\/database\/([^/]+)$/.exec(at) ?? [];
-  if (memberOf !== undefined) {
-    const found = state.workspaces.find(({ id }) => id === memberOf);
-    if (found !== undefined) found.members[String(body['email'])] = String(body['role']);
-    return found === undefined ? error(400, 'record not found') : ok({ status: 'ADDED' });
-  }
+  if (memberOf !== undefined) return addMember(state, memberOf, body);
   if (configOf !== undefined) return ok(state.configs[configOf]);
+  return at.startsWith('GET ') ? listed(state, at, url, user) : made(state, at, body, user);
+}
+
+function addMember(state: State, workspaceId: string, body: Record<string, unknown>): Answer {
+  const found = state.workspaces.find(({ id }) => id === workspaceId);
+  if (found === undefined) return error(400, 'record not found');
+  found.members[String(body['email'])] = String(body['role']);
+  return ok({ status: 'ADDED' });
+}
+
+function listed(state: State, at: string, url: URL, user: string): Answer | null {
+  const workspace = url.searchParams.get('workspace_id');
+  const inWorkspace = (rows: readonly Row[]): Row[] => rows.filter(({ workspaceId }) => workspaceId === workspace);
   switch (at) {
     case 'GET /workspaces':
       return ok({ workspaces: state.workspaces.filter(({ members }) => user === 'admin' || user in members) });
-    case 'POST /workspaces': {
-      const made = { id: randomUUID(), name: String(body['name']), members: { [user]: 'WORKSPACE_OWNER' } };
-      state.workspaces.push(made);
-      return ok(made);
-    }
     case 'GET /storages':
       return ok(inWorkspace(state.storages).map((row) => ({ ...row, s3Storage: withoutKeys(row['s3Storage']) })));
+    case 'GET /databases':
+      return ok(inWorkspace(state.databases));
+    default:
+      return null;
+  }
+}
+
+function made(state: State, at: string, body: Record<string, unknown>, user: string): Answer | null {
+  switch (at) {
+    case 'POST /workspaces': {
+      const workspace = { id: randomUUID(), name: String(body['name']), members: { [user]: 'WORKSPACE_OWNER' } };
+      state.workspaces.push(workspace);
+      return ok(workspace);
+    }
     case 'POST /storages/direct-test':
     case 'POST /storages':
       return storage(state, at, body);
-    case 'GET /databases':
-      return ok(inWorkspace(state.databases));
     case 'POST /databases/test-connection-direct':
     case 'POST /databases/create':
       return database(state, at, body);

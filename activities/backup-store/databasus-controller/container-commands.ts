@@ -6,8 +6,8 @@ export const INNER_DATA_DIR = '/databasus-data';
 /** The port on which it listens. */
 const INNER_PORT = '4005';
 
-/** Label with the run that made the container. */
-export const RUN_LABEL = 'pgr.run';
+/** Which run made the container, for people. */
+const RUN_LABEL = 'pgr.run';
 const ENVIRONMENT_LABEL = 'pgr.environment';
 
 type Wanted = Pick<BackupControllerConfig, 'container' | 'image' | 'dataDir' | 'publish' | 'network'> & {

@@ -46,7 +46,8 @@ export async function placeKey(dataDir: string, key: string): Promise<'placed' |
     requireSameKey(dataDir, before, wanted);
     return 'already-there';
   }
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  // As docker makes it: other users of the container have to pass through to what is theirs.
+  await mkdir(dataDir, { recursive: true, mode: 0o755 });
   const temporary = `${keyPathOf(dataDir)}.pgr-new`;
   await writeNew(temporary, key, await stat(dataDir));
   faultPoint(FAULT_KEY_WRITTEN);

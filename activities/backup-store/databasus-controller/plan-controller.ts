@@ -32,18 +32,23 @@ export function createPlanController(deps: ControllerDeps) {
       dataDir: controller.dataDir,
       bucket: controller.bucket,
       key,
-      found: {
-        container: container === null ? 'absent' : isRunning ? 'running' : 'stopped',
-        key: found === null ? 'absent' : 'there',
-        api: api.state,
-        databases: api.state === 'ours' ? api.databases.map(({ name }) => name).sort() : [],
-        storages: api.state === 'ours' ? api.storages.map(({ name }) => name).sort() : [],
-      },
+      found: foundOf(container, found, api),
       changes: changesOf(settings, container, found, api),
       unknown: unknownOf(settings),
       warnings: warningsOf(key.isProven, settings, container, api),
     };
     return { ...plan, hash: controllerPlanHashOf(plan) };
+  };
+}
+
+function foundOf(container: SeenContainer | null, key: string | null, api: ApiState): ControllerPlan['found'] {
+  const names = (rows: readonly { name: string }[]): string[] => rows.map(({ name }) => name).sort();
+  return {
+    container: container === null ? 'absent' : container.status === 'running' ? 'running' : 'stopped',
+    key: key === null ? 'absent' : 'there',
+    api: api.state,
+    databases: api.state === 'ours' ? names(api.databases) : [],
+    storages: api.state === 'ours' ? names(api.storages) : [],
   };
 }
 
