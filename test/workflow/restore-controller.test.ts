@@ -13,6 +13,7 @@ import {
   command,
   createWorkflowEnv,
   decide,
+  eventually,
   failureOf,
   saveHistory,
   until,
@@ -20,6 +21,7 @@ import {
   viewOf,
   type WorkflowEnv,
 } from '../support/workflow-env.js';
+import { gatePolicy } from '../support/workflow-fixtures.js';
 import type { Scenario } from '../support/stub-activities.js';
 
 jest.setTimeout(60_000);
@@ -116,6 +118,19 @@ test('rejected at the first gate nothing is made, at the second nothing is resto
   await decide(next, 'reject', 'ben');
   expect(await failureOf(next)).toMatchObject({ type: 'RunRejected' });
   expect(scenario.names().filter((name) => PROOF.includes(name) || name === 'takeBase')).toEqual([]);
+});
+
+test('a gate that expired is opened again on what is true then', async () => {
+  scenario.facts.approvals['controller'] = gatePolicy({ expiresInSeconds: 1 });
+  const handle = await begin();
+  expect((await untilStatus(handle, 'needs-attention')).failure).toMatchObject({ code: 'GateExpired' });
+  await command(handle, 'retry');
+  const again = [...PLAN, 'proveControllerKey', 'planController'];
+  await eventually(() => scenario.names().length === again.length, 'a second look');
+  expect(scenario.names()).toEqual(again);
+  await command(handle, 'abort');
+  expect(await failureOf(handle)).toMatchObject({ type: 'RunAborted' });
+  expect(scenario.names().filter((name) => MAKE.includes(name))).toEqual([]);
 });
 
 test('a step that failed is tried again; evidence that does not hold never comes to the base, and an abort drops the sandbox', async () => {

@@ -45,6 +45,17 @@ export async function requireOurContainer(
   );
 }
 
+/** The failure for an address at which something else answers than the container of the config. */
+export function strangerAt(url: string, { container, host }: { container: string; host: string }): Error {
+  return stepFailure(
+    'IdentityMismatch',
+    `a controller answers at ${url}, and container ${container} does not run on host ${host}: it is another one`,
+    {
+      hint: 'nothing was touched; if that controller is alive nothing has to be restored, else correct backups.url or backups.controller',
+    },
+  );
+}
+
 async function canonical(dir: string): Promise<string> {
   return realpath(dir).catch(() => dir.replace(/\/+$/, ''));
 }

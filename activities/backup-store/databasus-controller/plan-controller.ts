@@ -4,7 +4,7 @@ import { controllerPlanHashOf } from '../../../shared/plan-hash.js';
 import type { SeenContainer } from '../../lib/containers.js';
 import { stepFailure } from '../../lib/failure.js';
 import { readKeyFingerprint, requireSameKey } from './key-file.js';
-import { findContainer, lookAtApi, requireOurContainer, type ApiState } from './look.js';
+import { findContainer, lookAtApi, requireOurContainer, strangerAt, type ApiState } from './look.js';
 import { reachController, type ControllerDeps } from './reach.js';
 import type { ControllerSettings } from './settings.js';
 import { databaseDifferences, storageDifferences } from './wanted.js';
@@ -57,16 +57,6 @@ function keyless(container: string, dataDir: string): Error {
     'IdentityMismatch',
     `container ${container} runs, and there is no key in ${dataDir}: it works with a key that nobody here knows`,
     { hint: 'nothing was touched; look where its /databasus-data is, and correct backups.controller.dataDir' },
-  );
-}
-
-function strangerAt(url: string, { container, host }: { container: string; host: string }): Error {
-  return stepFailure(
-    'IdentityMismatch',
-    `a controller answers at ${url}, and container ${container} does not run on host ${host}: it is another one`,
-    {
-      hint: 'nothing was touched; if that controller is alive nothing has to be restored, else correct backups.url or backups.controller',
-    },
   );
 }
 

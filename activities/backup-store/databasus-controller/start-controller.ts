@@ -9,7 +9,7 @@ import type { Http } from '../databasus-api/http.js';
 import { isHealthy } from './admin-api.js';
 import { createControllerArgs, startControllerArgs } from './container-commands.js';
 import { readKeyFingerprint, requireSameKey } from './key-file.js';
-import { findContainer, requireOurContainer } from './look.js';
+import { findContainer, requireOurContainer, strangerAt } from './look.js';
 import { reachController, type ControllerDeps, type Reach } from './reach.js';
 
 export const FAULT_CREATED = 'controller:created';
@@ -44,6 +44,8 @@ async function startContainer(reach: Reach, input: ControllerStepInput): Promise
   const { engine, settings } = reach;
   const { controller } = settings;
   const before = await findContainer(engine, controller.container);
+  // Since the plan another one may have come up there; ours would be set up beside it, or what follows would be done to it.
+  if (before?.status !== 'running') await refuseStranger(reach);
   if (before === null) await create(reach, input);
   const made = before ?? (await findContainer(engine, controller.container));
   if (made === null) throw stepFailure('CommandFailed', `container ${controller.container} is gone again`);
@@ -51,6 +53,10 @@ async function startContainer(reach: Reach, input: ControllerStepInput): Promise
   if (made.status === 'running') return 'already-running';
   await start(engine, made);
   return before === null ? 'created' : 'started';
+}
+
+async function refuseStranger({ http, settings }: Reach): Promise<void> {
+  if ((await askHealth(http)) === null) throw strangerAt(settings.store.url, settings.controller);
 }
 
 async function create({ engine, settings }: Reach, { environment, run }: ControllerStepInput): Promise<void> {

@@ -202,14 +202,16 @@ async function planWithoutLooking(): Promise<ControllerPlan> {
 
 describe('what is somebody else’s is refused', () => {
   test('a controller that answers and is not the container of this host', async () => {
+    const before = inputOf(await plan());
+    await activities().placeControllerKey(before);
     const elsewhere = path.join(scene.dir, 'elsewhere');
     await mkdir(elsewhere);
     const { server } = await startFirstRun(elsewhere, Number(new URL(urlOf()).port));
     try {
-      await expect(plan()).rejects.toMatchObject({
-        type: 'IdentityMismatch',
-        message: expect.stringContaining('it is another one') as string,
-      });
+      const another = { type: 'IdentityMismatch', message: expect.stringContaining('it is another one') as string };
+      await expect(plan()).rejects.toMatchObject(another);
+      await expect(activities().startController(before)).rejects.toMatchObject(another);
+      expect(await containers()).toEqual([]);
     } finally {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
