@@ -4,13 +4,8 @@
  */
 import { z } from 'zod';
 
-const name = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'use lower-case letters, digits and dashes, starting with a letter or digit');
-const absolutePath = z.string().regex(/^\//, 'use an absolute path');
-const secretRef = z
-  .string()
-  .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+|op:\/\/.+)$/, 'use env:NAME, file:/path or op://vault/item/field');
+import { controllerSchema } from './controller-schema.js';
+import { absolutePath, name, secretRef } from './schema-parts.js';
 
 /** `90s`, `15m`, `24h`, `7d` as whole seconds. */
 const duration = z
@@ -199,6 +194,7 @@ const storeSchema = z.discriminatedUnion('kind', [
     /** Older ones are a finding of `pgr check`. */
     maxBaseAge: duration.prefault('8d'),
     maxWalAge: duration.prefault('1h'),
+    controller: controllerSchema.optional(),
   }),
   /** A repository of pgBackRest, read and restored by pgBackRest itself. */
   z.strictObject({
@@ -349,6 +345,8 @@ export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
 export type PgbackrestConfig = Extract<StoreConfig, { kind: 'pgbackrest' }>;
 export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
 export type BarmanConfig = Extract<StoreConfig, { kind: 'barman' }>;
+export type DatabasusConfig = Extract<StoreConfig, { kind: 'databasus' }>;
+export type DatabasusBucketConfig = Extract<StoreConfig, { kind: 'databasus-bucket' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;

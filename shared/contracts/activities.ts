@@ -3,6 +3,7 @@
  * these types; workflows see the types only.
  */
 import type { TargetSpec } from '../target-time.js';
+import type * as controller from './controller.js';
 import type { VerifySignatureInput, VerifySignatureResult } from './decisions.js';
 import type * as dump from './dump.js';
 import type { EnvironmentFacts } from './environment.js';
@@ -95,6 +96,14 @@ export interface HostActivities {
   restoreDump(input: dump.DumpStepInput): Promise<dump.RestoreDumpResult>;
   verifyDump(input: dump.DumpStepInput): Promise<dump.VerifyDumpResult>;
   handOverSandbox(input: dump.DumpStepInput): Promise<dump.HandOverResult>;
+
+  proveControllerKey(input: { environment: string }): Promise<controller.ProvenKey>;
+  planController(input: controller.PlanControllerInput): Promise<controller.ControllerPlan>;
+  placeControllerKey(input: controller.ControllerStepInput): Promise<controller.PlaceKeyResult>;
+  startController(input: controller.ControllerStepInput): Promise<controller.StartControllerResult>;
+  setUpControllerUsers(input: controller.ControllerStepInput): Promise<controller.SetUpUsersResult>;
+  addControllerStorage(input: controller.ControllerStepInput): Promise<controller.AddStorageResult>;
+  addControllerDatabases(input: controller.ControllerStepInput): Promise<controller.AddDatabasesResult>;
 
   planPromotion(input: promotion.PlanPromotionInput): Promise<promotion.PromotionPlan>;
   stopApp(input: promotion.AppStepInput): Promise<promotion.AppStepResult>;

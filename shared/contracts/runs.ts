@@ -39,6 +39,11 @@ export type RestoreDumpInput = RunRequest & {
   planOnly?: boolean;
 };
 
+export type RestoreControllerInput = RunRequest & {
+  /** `pgr restore-controller --plan`: ends after the step check-controller. */
+  planOnly?: boolean;
+};
+
 /** What the parent pitr run hands down: the child accepts it only from its real parent. */
 type ApprovedByParent = { gate: string; code: string; decisions: DecisionOutcome[] };
 

@@ -35,6 +35,7 @@ test('every runbook has a saved history', () => {
     'promote',
     'prune-snapshots',
     'rebuild-standby',
+    'restore-controller',
     'restore-dump',
     'sandbox-keeper',
     'undo',

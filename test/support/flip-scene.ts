@@ -58,6 +58,9 @@ export async function flipDeps(
     runtime: createRuntimes(config, serverControl),
     routing: () => fileRouting(dir),
     poolers: () => [filePooler(dir)],
+    containers: () => {
+      throw new Error('no containers here');
+    },
     pauseGuard: () => Promise.resolve(fileGuard(dir)),
     snapshot: () => {
       throw new Error('not used by flips');

@@ -29,6 +29,7 @@ test('the workflow functions have the names that histories and the command line 
     'promote',
     'pruneSnapshots',
     'rebuildStandby',
+    'restoreController',
     'restoreDump',
     'sandboxKeeper',
     'takeBase',
