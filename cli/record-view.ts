@@ -2,8 +2,8 @@
 import type { RecordEntry, RecordEntryBody } from '../shared/contracts/record.js';
 import type { PlanView, RunStatus, RunView, StepView } from '../shared/contracts/status.js';
 import type { RecoveryPlan } from '../shared/contracts/plan.js';
-import type { PromotionPlan, UndoPlan } from '../shared/contracts/promotion.js';
-import type { PromoteInput } from '../shared/contracts/runs.js';
+import type { DumpPromotionPlan, PromotionPlan, UndoPlan } from '../shared/contracts/promotion.js';
+import type { PromoteDumpInput, PromoteInput } from '../shared/contracts/runs.js';
 import type { RecoveryResult } from '../shared/contracts/sandbox.js';
 import { ALL_RUNBOOKS } from '../shared/all-runbooks.js';
 import {
@@ -15,7 +15,7 @@ import {
   type UndoRebuildPlan,
 } from '../shared/run-state-change.js';
 import { promotionPlanView, recoveryPlanView, undoPlanView } from '../shared/run-state-plan.js';
-import { dumpPlanView } from '../shared/run-state-dump.js';
+import { dumpPlanView, dumpPromotionPlanView } from '../shared/run-state-dump.js';
 import type { DumpPlan, DumpResult } from '../shared/contracts/dump.js';
 import type { FlipPlan } from '../shared/contracts/flip.js';
 import type { RebuildPlan } from '../shared/contracts/rebuild.js';
@@ -61,7 +61,7 @@ export function viewFromRecord(entries: readonly RecordEntry[]): RunView | null 
     measured: measuredOf(result?.result),
     failure: failureOf(entries, result),
     ...leftBy(result?.result),
-    child: recovery?.promotion?.run ?? null,
+    child: (recovery?.promotion ?? dumpResultOf(result?.result)?.promotion)?.run ?? null,
   };
 }
 
@@ -118,6 +118,8 @@ function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | 
       return dumpPlanView(plan as DumpPlan);
     case 'promote':
       return promotionPlanView(plan as PromotionPlan, (input as PromoteInput).recovery);
+    case 'dump-promotion':
+      return dumpPromotionPlanView(plan as DumpPromotionPlan, (input as PromoteDumpInput).dump);
     case 'undo':
       return undoPlanView(plan as UndoPlan);
     case 'flip-db':

@@ -1,3 +1,4 @@
+import { DUMP_PROMOTION } from './runbooks/dump-promotion.js';
 import { FLIP_DB } from './runbooks/flip-db.js';
 import { PITR } from './runbooks/pitr.js';
 import { PROMOTE } from './runbooks/promote.js';
@@ -18,4 +19,5 @@ export const ALL_RUNBOOKS: readonly Runbook[] = [
   UNDO_REBUILD,
   PRUNE_SNAPSHOTS,
   RESTORE_DUMP,
+  DUMP_PROMOTION,
 ];

@@ -98,7 +98,7 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
   if (dump !== null) return dumpFollowUps(dump, run);
   const promotion = promotionOf(change ?? entries);
   if (promotion === null) return withoutPromotion(entries, run, view.environment);
-  const from = promotion.recovery.boundary.kept?.time ?? 'the target';
+  const from = promotion.recovery?.boundary.kept?.time ?? promotion.dump?.lost.since ?? 'the target';
   const until = promotion.lost.until ?? 'the promotion';
   const gap = `${plainText(from)} to ${plainText(until)}`;
   return [
