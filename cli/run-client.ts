@@ -7,6 +7,7 @@ type WorkflowName =
   | 'pitr'
   | 'promote'
   | 'restoreDump'
+  | 'promoteDump'
   | 'undo'
   | 'takeBase'
   | 'flipDb'

@@ -13,7 +13,7 @@ import {
   rebuildFollowUps,
   rebuildResultOf,
 } from './report-change.js';
-import { dumpCopies, dumpFollowUps } from './report-dump.js';
+import { dumpCopies, dumpFollowUps, dumpLostLines } from './report-dump.js';
 import { formatDuration, shellWord } from './text.js';
 
 type Entries = readonly RecordEntry[];
@@ -28,6 +28,7 @@ export function lostLines(entries: Entries, change: Entries | null): string[] {
       `What was committed since the promotion was set aside with the promoted data${untilText(promotion.lost.until)}.`,
     ];
   }
+  if (promotion?.dump !== undefined) return dumpLostLines(promotion.dump, true);
   const plan = promotion?.recovery ?? recoveryResultOf(resultOf(entries))?.plan;
   if (plan === undefined) return ['Nothing: production was not replaced.'];
   const given = givenUp(promotion?.lost ?? plan.lost);

@@ -24,18 +24,29 @@ export function createPlanUndo(deps: ActivityDeps) {
     const nodes = await probeNodes(deps, input.environment, environment, node.host);
     if (planned.replacement !== undefined) await requireOldArchive(deps, input.environment, nodes, planned);
     const current = requirePromoted(nodes, planned, promotion.timeline);
-    const last = await readLastCommitOf(deps, input.environment, node.binDir, current.timeline, kept.walSegmentBytes);
+    const lostSince =
+      planned.replacement === undefined
+        ? ((await readLastCommitOf(deps, input.environment, node.binDir, current.timeline, kept.walSegmentBytes))
+            ?.time ?? null)
+        : await readStoppedAt(node);
     const body = {
       environment: input.environment,
       ofRun: input.ofRun,
       primary: { ...planned, state: current.state, timeline: kept.timeline },
       // Also those that were only stopped: they have to start again.
       standbys: promotion.plan.standbys,
-      lostSince: last?.time ?? null,
+      lostSince,
       warnings: warningsOf(kept, current),
     };
     return { ...body, hash: sha256Hex(canonicalJson(body)) };
   };
+}
+
+/** The archive of a cluster that is stopped is not the one of the config any more: its last checkpoint says until when it wrote. */
+async function readStoppedAt({ binDir, dataDir }: NodeConfig): Promise<string | null> {
+  const { checkpointTime } = await requireControlData(binDir, dataDir);
+  const at = Date.parse(`${checkpointTime} UTC`);
+  return Number.isNaN(at) ? null : new Date(at).toISOString();
 }
 
 /** The kept data of the primary, verified. Throws SafetyCopyMissing or IdentityMismatch. */
