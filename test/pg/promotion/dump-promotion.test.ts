@@ -99,9 +99,9 @@ test('a promotion of a dump and its undo, killed at every fault point, end as if
   await expect(scene.dallas.query('select count(*)::int n from orders')).resolves.toEqual([{ n: 1000 }]);
   await expect(
     scene.dallas.query(
-      "select current_setting('fsync') f, current_setting('wal_level') w, current_setting('wal_keep_size') k",
+      "select current_setting('default_transaction_read_only') r, current_setting('wal_level') w, current_setting('wal_keep_size') k",
     ),
-  ).resolves.toEqual([{ f: 'on', w: 'replica', k: '64MB' }]);
+  ).resolves.toEqual([{ r: 'off', w: 'replica', k: '64MB' }]);
   expect(await readFile(path.join(scene.dallas.dataDir, 'postgresql.conf'), 'utf8')).toContain('# kept comment');
   expect(await directoryChecksums(kept.keptDataDir)).toEqual(old);
 
