@@ -108,7 +108,10 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
     '- [ ] Reconcile outside systems (payments, mail, webhooks, search, analytics) and the audit log with ids that do not exist any more.',
     '- [ ] Rotate webhook secrets, and every other secret that the restored data hold, when the incident may have exposed them.',
     `- [ ] End sessions and tokens that were issued from ${gap}.`,
-    '- [ ] Check replication slots, publications and change-data-capture consumers: they are on a new timeline.',
+    promotion.dump === undefined
+      ? '- [ ] Check replication slots, publications and change-data-capture consumers: they are on a new timeline.'
+      : '- [ ] Replication slots, publications and subscriptions are not in a dump: make them anew.',
+    ...(promotion.leftBehind ?? []).map((node) => leftBehindLine(view.environment, node)),
     `- [ ] Look at ${codeSpan(`pgr window ${view.environment}`)} and ${codeSpan(`pgr check ${view.environment}`)} once more tomorrow.`,
     ...(promotion.outcome === 'undone'
       ? []
@@ -116,6 +119,11 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
           `- [ ] While the kept data exist, ${codeSpan(`pgr undo ${run}`)} brings the old cluster back; delete them when nobody needs them any more.`,
         ]),
   ];
+}
+
+function leftBehindLine(environment: string, node: string): string {
+  const command = `pgr rebuild-standby ${environment} ${node} --method full`;
+  return `- [ ] Standby ${plainText(node)} is still of the old cluster and cannot follow: ${codeSpan(command)}`;
 }
 
 function withoutPromotion(entries: Entries, run: string, environment: string): string[] {

@@ -85,9 +85,6 @@ test('a kept sandbox is promoted later, after a gate that says what is lost', as
   await cli.pgr(['approve', change, 'promote', '--code', gate?.code ?? '', '--by', 'bo']);
   await cli.untilEnded(change);
   expect(scenario.inputsOf('swapInDump')).toHaveLength(1);
-  const report = await cli.text(['report', change]);
-  expect(report.out).toContain('Production is another cluster now');
-  expect(report.out).toContain('everything committed after 2026-11-21T02:00:00Z');
 });
 
 test('--promote asks at one gate, in the run that changes production', async () => {
@@ -102,8 +99,6 @@ test('--promote asks at one gate, in the run that changes production', async () 
   expect(await cli.pgr(['approve', parent, 'promote', '--code', code, '--by', 'bo'])).toMatchObject({ code: 0 });
   await cli.untilEnded(parent);
   expect(scenario.names()).toContain('finishPromotion');
-  const report = await cli.text(['report', parent]);
-  expect(report.out).toContain('Production is another cluster now');
 });
 
 test.each([
