@@ -34,7 +34,6 @@ export function viewFromRecord(entries: readonly RecordEntry[]): RunView | null 
   const [first] = entries;
   if (first?.body.kind !== 'run-started') return null;
   const result = bodiesOf(entries, 'result').at(-1);
-  const recovery = recoveryResultOf(result?.result);
   return {
     run: first.run,
     runId: first.runId,
@@ -61,7 +60,7 @@ export function viewFromRecord(entries: readonly RecordEntry[]): RunView | null 
     measured: measuredOf(result?.result),
     failure: failureOf(entries, result),
     ...leftBy(result?.result),
-    child: (recovery?.promotion ?? dumpResultOf(result?.result)?.promotion)?.run ?? null,
+    child: promotionRunOf(result?.result)?.run ?? null,
   };
 }
 
@@ -143,6 +142,11 @@ export function recoveryResultOf(result: unknown): RecoveryResult | null {
 /** The result of a restore-dump run, null for anything else. */
 export function dumpResultOf(result: unknown): DumpResult | null {
   return hasSandbox(result) && 'commands' in result ? (result as DumpResult) : null;
+}
+
+/** The run that made the sandbox of a run production; null when none did. */
+export function promotionRunOf(result: unknown): { run: string; runId: string } | null {
+  return recoveryResultOf(result)?.promotion ?? dumpResultOf(result)?.promotion ?? null;
 }
 
 function hasSandbox(result: unknown): result is object {

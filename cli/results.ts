@@ -7,7 +7,7 @@ import type { RebuildToUndo } from '../shared/contracts/runs.js';
 import type { RecoveryResult } from '../shared/contracts/sandbox.js';
 import { PgrFailure } from '../shared/pgr-failure.js';
 import type { CliContext } from './context.js';
-import { bodiesOf, dumpResultOf, recoveryResultOf } from './record-view.js';
+import { bodiesOf, dumpResultOf, promotionRunOf, recoveryResultOf } from './record-view.js';
 import { readRecord } from './records.js';
 import { shellWord } from './render/text.js';
 import type { ResolvedRun } from './runs.js';
@@ -80,7 +80,7 @@ async function promotionOf(
   run: ResolvedRun,
 ): Promise<{ of: { run: string; runId: string }; promotion: PromotionResult }> {
   const result = await resultOf(context, run);
-  const parent = recoveryResultOf(result)?.promotion ?? dumpResultOf(result)?.promotion ?? null;
+  const parent = promotionRunOf(result);
   const of = parent ?? run;
   const promotion = parent === null ? result : await resultOf(context, { ...parent, source: 'temporal' });
   if (isPromotion(promotion)) return { of, promotion };

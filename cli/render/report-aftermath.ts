@@ -1,5 +1,5 @@
 /** The end of a report: what was lost, what was kept, what is left to do. Pure. */
-import type { TransactionPoint } from '../../shared/contracts/plan.js';
+import type { RecoveryPlan, TransactionPoint } from '../../shared/contracts/plan.js';
 import type { PromotionResult } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import { codeSpan } from '../../shared/markdown.js';
@@ -29,7 +29,10 @@ export function lostLines(entries: Entries, change: Entries | null): string[] {
     ];
   }
   if (promotion?.dump !== undefined) return dumpLostLines(promotion.dump, true);
-  const plan = promotion?.recovery ?? recoveryResultOf(resultOf(entries))?.plan;
+  return recoveryLostLines(promotion, promotion?.recovery ?? recoveryResultOf(resultOf(entries))?.plan);
+}
+
+function recoveryLostLines(promotion: PromotionResult | null, plan: RecoveryPlan | undefined): string[] {
   if (plan === undefined) return ['Nothing: production was not replaced.'];
   const given = givenUp(promotion?.lost ?? plan.lost);
   return [
@@ -99,7 +102,16 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
   if (dump !== null) return dumpFollowUps(dump, run);
   const promotion = promotionOf(change ?? entries);
   if (promotion === null) return withoutPromotion(entries, run, view.environment);
-  const from = promotion.recovery?.boundary.kept?.time ?? promotion.dump?.lost.since ?? 'the target';
+  return afterPromotion(promotion, run, view.environment);
+}
+
+/** When the history that production has now ends. */
+function endOfHistory({ recovery, dump }: PromotionResult): string {
+  return recovery?.boundary.kept?.time ?? dump?.lost.since ?? 'the target';
+}
+
+function afterPromotion(promotion: PromotionResult, run: string, environment: string): string[] {
+  const from = endOfHistory(promotion);
   const until = promotion.lost.until ?? 'the promotion';
   const gap = `${plainText(from)} to ${plainText(until)}`;
   return [
@@ -111,8 +123,8 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
     promotion.dump === undefined
       ? '- [ ] Check replication slots, publications and change-data-capture consumers: they are on a new timeline.'
       : '- [ ] Replication slots, publications and subscriptions are not in a dump: make them anew.',
-    ...(promotion.leftBehind ?? []).map((node) => leftBehindLine(view.environment, node)),
-    `- [ ] Look at ${codeSpan(`pgr window ${view.environment}`)} and ${codeSpan(`pgr check ${view.environment}`)} once more tomorrow.`,
+    ...(promotion.leftBehind ?? []).map((node) => leftBehindLine(environment, node)),
+    `- [ ] Look at ${codeSpan(`pgr window ${environment}`)} and ${codeSpan(`pgr check ${environment}`)} once more tomorrow.`,
     ...(promotion.outcome === 'undone'
       ? []
       : [
@@ -123,7 +135,7 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
 
 function leftBehindLine(environment: string, node: string): string {
   const command = `pgr rebuild-standby ${environment} ${node} --method full`;
-  return `- [ ] Standby ${plainText(node)} is still of the old cluster and cannot follow: ${codeSpan(command)}`;
+  return `- [ ] Standby ${plainText(node)} is still of the old cluster and cannot follow: stop it, move its data directory away, then ${codeSpan(command)}`;
 }
 
 function withoutPromotion(entries: Entries, run: string, environment: string): string[] {

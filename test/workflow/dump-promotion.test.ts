@@ -161,7 +161,10 @@ test('a standby that could not be made anew is told as left behind', async () =>
   await command(handle, 'skip');
   expect(await handle.result()).toMatchObject({ outcome: 'promoted', rebuilt: [], leftBehind: ['chicago'] });
   const view = await viewOf(handle);
-  expect(view.next).toEqual([`pgr rebuild-standby ${scenario.environment} chicago --method full`]);
+  expect(view.next).toEqual([
+    'mv /srv/chicago/data /srv/chicago/data.old-cluster',
+    `pgr rebuild-standby ${scenario.environment} chicago --method full`,
+  ]);
 });
 
 test('restore-dump --promote goes on with it under the lock of the environment; no gate of its own', async () => {

@@ -30,9 +30,14 @@ export async function settleDump(
     return { resumed, base };
   });
   const rebuilt = await rebuildStandbys(run, change);
-  const leftBehind = plan.standbys.map(({ name }) => name).filter((name) => !rebuilt.includes(name));
-  if (leftBehind.length > 0) {
-    run.view.next = leftBehind.map((name) => `pgr rebuild-standby ${environment} ${name} --method full`);
+  const behind = plan.standbys.filter(({ name }) => !rebuilt.includes(name));
+  const leftBehind = behind.map(({ name }) => name);
+  if (behind.length > 0) {
+    // A rebuild refuses data of another cluster: they have to be out of its way.
+    run.view.next = behind.flatMap(({ name, dataDir }) => [
+      `mv ${dataDir} ${dataDir}.old-cluster`,
+      `pgr rebuild-standby ${environment} ${name} --method full`,
+    ]);
   }
   return run.step('report', async () => {
     await onHost(input.ref.host).finishPromotion({ ref: input.ref });

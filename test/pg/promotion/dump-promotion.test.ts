@@ -109,7 +109,8 @@ test('a promotion of a dump and its undo, killed at every fault point, end as if
   await expect(promotion.createRebaseline(deps)(started)).resolves.toMatchObject({ timeline: 1 });
   expect(await readdir(path.join(storeDir, 'bases'))).toHaveLength(1);
   expect(await readdir(scene.store.walDir)).toEqual(archived);
-  await expect((await deps.store('lab')).systems?.()).resolves.toEqual([system]);
+  const ownStore = await deps.store('lab');
+  await expect(ownStore.systems?.()).resolves.toEqual([system]);
 
   const rebuild = { ...chicago, from: 'dallas' };
   for (const fault of ['kept', 'cloned', 'renamed']) await kill(`rebuild-standby:${fault}`, 'rebuildStandby', rebuild);
