@@ -20,7 +20,7 @@ export async function archiveSystems({ objects, walPrefix }: StoreContext): Prom
 }
 
 /** The first and the last segment of each timeline; files are sorted by name. Pure. */
-export function endsOfTimelines(files: readonly WalFile[]): WalFile[] {
+function endsOfTimelines(files: readonly WalFile[]): WalFile[] {
   const ends = new Map<string, [WalFile, WalFile]>();
   for (const file of files) {
     if (!isSegmentName(file.name) || file.isGrowing === true) continue;
