@@ -136,7 +136,7 @@ test('a promotion of a dump and its undo, killed at every fault point, end as if
 async function undo(
   scene: Awaited<ReturnType<typeof makeScene>>,
   plan: DumpPromotionPlan,
-  { step }: Awaited<ReturnType<typeof restoreDumpOf>>,
+  restored: Awaited<ReturnType<typeof restoreDumpOf>>,
   deps: typeof scene.deps,
 ): Promise<void> {
   const done = { plan, run: 'lab/change', runId: RUN, timeline: 1, recovery: null } as unknown as PromotionResult;
@@ -145,7 +145,7 @@ async function undo(
     type: 'PreconditionFailed',
     message: expect.stringContaining('dallas runs') as string,
   });
-  for (const node of ['dallas', 'chicago']) await promotion.createFenceNode(deps)(step(node, RUN));
+  for (const node of ['dallas', 'chicago']) await promotion.createFenceNode(deps)(restored.step(node, RUN));
   await expect(promotion.createPlanUndo(deps)(request)).rejects.toMatchObject({
     type: 'PreconditionFailed',
     message: expect.stringContaining(`is that of system ${plan.newSystemIdentifier}`) as string,
