@@ -80,6 +80,8 @@ export function createHostActivities(deps: ActivityDeps): HostActivities {
     endRecovery: promotion.createEndRecovery(deps),
     rebaseline: promotion.createRebaseline(deps),
     rebuildStandby: createRebuildStandby(deps),
+    planDumpPromotion: dump.createPlanDumpPromotion(deps),
+    swapInDump: dump.createSwapInDump(deps),
     finishPromotion: promotion.createFinishPromotion(deps),
     planUndo: promotion.createPlanUndo(deps),
     takeBase: promotion.createTakeBase(deps),

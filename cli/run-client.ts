@@ -8,6 +8,7 @@ type WorkflowName =
   | 'promote'
   | 'restoreDump'
   | 'restoreController'
+  | 'promoteDump'
   | 'undo'
   | 'takeBase'
   | 'flipDb'

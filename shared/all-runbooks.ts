@@ -1,3 +1,4 @@
+import { DUMP_PROMOTION } from './runbooks/dump-promotion.js';
 import { FLIP_DB } from './runbooks/flip-db.js';
 import { PITR } from './runbooks/pitr.js';
 import { PROMOTE } from './runbooks/promote.js';
@@ -20,4 +21,5 @@ export const ALL_RUNBOOKS: readonly Runbook[] = [
   PRUNE_SNAPSHOTS,
   RESTORE_DUMP,
   RESTORE_CONTROLLER,
+  DUMP_PROMOTION,
 ];

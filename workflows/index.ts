@@ -4,6 +4,7 @@ export { check } from './check-environment.js';
 export { flipDb } from './flip-db.js';
 export { listSnapshots } from './list-snapshots.js';
 export { pitr } from './pitr.js';
+export { promoteDump } from './dump-promotion.js';
 export { promote } from './promote.js';
 export { pruneSnapshots } from './prune-snapshots.js';
 export { rebuildStandby } from './rebuild-standby.js';

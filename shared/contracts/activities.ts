@@ -118,6 +118,8 @@ export interface HostActivities {
   endRecovery(input: promotion.EndRecoveryInput): Promise<promotion.EndRecoveryResult>;
   rebaseline(input: promotion.NodeStepInput): Promise<promotion.RebaselineResult>;
   rebuildStandby(input: promotion.RebuildStandbyInput): Promise<promotion.RebuildStandbyResult>;
+  planDumpPromotion(input: promotion.PlanDumpPromotionInput): Promise<promotion.DumpPromotionPlan>;
+  swapInDump(input: promotion.SwapInDumpInput): Promise<promotion.SwapInResult>;
   finishPromotion(input: promotion.FinishPromotionInput): Promise<{ outcome: 'finished' }>;
   planUndo(input: promotion.PlanUndoInput): Promise<promotion.UndoPlan>;
   takeBase(input: TakeBaseInput): Promise<TakeBaseResult>;

@@ -9,7 +9,7 @@ import type { RecordEntry } from '../../shared/contracts/record.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
 import type { Lsn } from '../../shared/lsn.js';
 import { usualController, type ControllerActivity } from './stub-controller.js';
-import { usualDump, type DumpActivity } from './stub-dump.js';
+import { usualDump, usualDumpPromotion, type DumpActivity } from './stub-dump.js';
 import { usualFlipHost, usualFlipOrchestrator, type FlipActivity } from './stub-flip.js';
 import * as fixtures from './workflow-fixtures.js';
 
@@ -277,6 +277,7 @@ function usualPromotion(
         lagBytes: 0,
         seconds: 2,
       }),
+    ...usualDumpPromotion(of),
     finishPromotion: () => Promise.resolve({ outcome: 'finished' }),
     planUndo: ({ environment, runId }) => Promise.resolve(fixtures.undoPlan(environment, of(environment).hosts, runId)),
   };

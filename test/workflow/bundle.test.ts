@@ -27,6 +27,7 @@ test('the workflow functions have the names that histories and the command line 
     'listSnapshots',
     'pitr',
     'promote',
+    'promoteDump',
     'pruneSnapshots',
     'rebuildStandby',
     'restoreController',

@@ -81,7 +81,7 @@ async function rebuildStandbys(
 }
 
 /** A standby whose old data are in place already (its rebuild never began) is left as it is by each of the three. */
-async function returnStandbys(context: Change['context'], standbys: readonly PlannedNode[]): Promise<unknown> {
+export async function returnStandbys(context: Change['context'], standbys: readonly PlannedNode[]): Promise<unknown> {
   const results: Record<string, unknown> = {};
   for (const node of standbys) {
     const host = onHost(node.host);

@@ -57,6 +57,11 @@ export async function createPgbackrestStore(input: PgbackrestStoreInput): Promis
       const names = found.map(({ key }) => parseWalObjectName(key.slice(view.walPrefix.length))?.name);
       return names.includes(name) ? 'found' : 'missing';
     },
+    // It keeps the WAL of each cluster apart and takes that of the current one only: what came before is no danger.
+    async systems() {
+      const { systemIdentifier } = await createStanzaView({ ...source, systemIdentifier: null }, null).catalog();
+      return systemIdentifier === null ? [] : [systemIdentifier];
+    },
     pause: () => pauseStanza(source),
     resume: () => resumeStanza(source),
     abandonTimeline: (timeline, run) => abandonTimeline(source, backupProgramOf(config, runAs), timeline, run),
