@@ -29,6 +29,7 @@ beforeAll(() => {
 test('every runbook has a saved history', () => {
   const runbooks = new Set(names.map((name) => name.split('.')[0]));
   expect([...runbooks].sort()).toEqual([
+    'dump-promotion',
     'flip-db',
     'list-snapshots',
     'pitr',

@@ -115,7 +115,7 @@ function changesOf(
 function unknownOf({ controller }: ControllerSettings): string[] {
   return [
     `the backups of the lost controller do not come back into its lists: store ${controller.bucket} reads their objects`,
-    'nobody deletes those objects any more: the new controller does not know them',
+    'the new controller does not know those objects; by what was seen it leaves them alone, but no release of it promises that: a bucket with versions, or a prefix of its own for the new one, takes the doubt away',
     'notifiers, logical databases, further users and schedules that the config does not name have to be added by hand',
     'replication slots of the lost controller stay on the servers and hold back WAL until they are dropped by hand',
   ];
