@@ -1,6 +1,6 @@
 /**
  * `npm run bench:stores`: the same cluster in several backup stores, restored to the same moment by pgr and by the programs that made the backups.
- * Options: --scale N (pgbench scale, 50 is about 1 GB), --segments N, --rounds N, --ways LETTERS.
+ * Options: --scale N (pgbench scale, 50 is about 1 GB), --segments N, --rounds N, --ways LETTERS (of a to i).
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { findServerUser } from '../lab/server-user.js';
 import { archiveToBarman, BARMAN_STORE, barmanStore, findBarman, measureBarman } from './barman.js';
 import { archiveToCloud, barmanCloudStore, CLOUD_STORE, findBarmanCloud, measureBarmanCloud } from './barman-cloud.js';
+import { measureDecryption, type Decryption } from './decryption.js';
 import { closeOnSignals, createClosers } from './closers.js';
 import { goalText, median, medianWithRange, tableText } from './figures.js';
 import { measurePgr, startPgrServers } from './measure-pgr.js';
@@ -41,6 +42,7 @@ const GOALS: [string, string, number][] = [
   ['(d) pgr, barman-cloud', '(c) barman-cloud', 0.35],
   ['(f) pgr, barman', '(e) barman restore', 1],
   ['(h) pgr, pgbackrest', '(g) pgbackrest', 1],
+  ['(b) pgr, s3', '(g) pgbackrest', 0.8],
 ];
 
 async function main(): Promise<void> {
@@ -49,7 +51,7 @@ async function main(): Promise<void> {
       scale: { type: 'string', default: '50' },
       segments: { type: 'string', default: '60' },
       rounds: { type: 'string', default: '3' },
-      ways: { type: 'string', default: 'abcdefgh' },
+      ways: { type: 'string', default: 'abcdefghi' },
     },
   });
   const say = (text: string): void => {
@@ -74,7 +76,9 @@ async function main(): Promise<void> {
     const ways = (await waysOf(bench, others, pgr, say)).filter(isAsked);
     // One recovery to touch the memory and the disk for the first time; it counts for nobody.
     await pgr('main')();
-    print(await measureAll(ways, Number(values.rounds), say));
+    const rounds = Number(values.rounds);
+    print(await measureAll(ways, rounds, say));
+    if (values.ways.includes('i')) await printDecryption(bench, rounds, say);
   } finally {
     await closers.closeAll();
   }
@@ -146,6 +150,22 @@ async function waysOf(
       { name: ours, measure: pgr(store) },
     ]),
   ];
+}
+
+/** (i) Speed with decryption at least 0.8 of that without: at most 1.25 times as long. */
+async function printDecryption(bench: Bench, rounds: number, say: (text: string) => void): Promise<void> {
+  if (!(await isInstalled('zstd'))) {
+    say('zstd is missing: decryption (i) is not measured');
+    return;
+  }
+  const measured: Decryption[] = [];
+  for (let round = 1; round <= rounds; round += 1) measured.push(await measureDecryption(bench));
+  const plain = measured.map(({ plainSeconds }) => plainSeconds);
+  const sealed = measured.map(({ encryptedSeconds }) => encryptedSeconds);
+  console.log(
+    `(i) a base of a Databasus bucket: plain ${medianWithRange(plain, 2)} s, encrypted ${medianWithRange(sealed, 2)} s`,
+  );
+  for (const line of goalText('(i) encrypted / plain', median(sealed) / median(plain), 1.25)) console.log(line);
 }
 
 async function measureAll(
