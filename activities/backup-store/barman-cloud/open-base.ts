@@ -3,6 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 
 import { stepFailure } from '../../lib/failure.js';
 import type { Owner } from '../chunk-files.js';
+import { heldTogether } from '../held-together.js';
 import type { OpenBase } from '../mover-base.js';
 import type { MoverTools } from '../mover-tools.js';
 import { proveBase } from '../prove-base.js';
@@ -56,7 +57,7 @@ export async function openBarmanBase(
   const transfer = async (): Promise<void> => {
     for (const archive of pending) await transferArchive(context, archive);
   };
-  return { header: base.header, transfers: pending.length === 0 ? [] : [transfer], finish };
+  return { header: base.header, transfers: pending.length === 0 ? [] : heldTogether(transfer), finish };
 }
 
 /** A plain tar is read on from where it was; one that is compressed only from its beginning, without writing the files again. */

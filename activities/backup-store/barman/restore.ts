@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { runProgram } from '../../lib/exec.js';
 import { stepFailure } from '../../lib/failure.js';
 import type { Owner } from '../chunk-files.js';
+import { heldTogether } from '../held-together.js';
 import type { OpenBase } from '../mover-base.js';
 import type { MoverTools } from '../mover-tools.js';
 import { proveBase } from '../prove-base.js';
@@ -61,7 +62,7 @@ export async function openBarmanBase(
     progress.fetched(bytes);
     progress.finished(bytes);
   };
-  return { header, transfers: [transfer], finish: () => undefined };
+  return { header, transfers: heldTogether(transfer), finish: () => undefined };
 }
 
 async function restoreBackup(restore: Restore, attempt: number): Promise<number> {
