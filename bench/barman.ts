@@ -2,7 +2,7 @@
  * The same cluster in a Barman on the machine of the recovery (streaming, WAL compressed with LZ4), and its restore by `barman restore` as its documentation has it:
  * WAL that the target needs is copied and unpacked with the base, and found there by the server.
  */
-import { chown, mkdir, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 
@@ -43,6 +43,11 @@ export function barmanStore({ bin }: BarmanTools): OtherStores {
       const barman = barmanOf(bin, place);
       await barman('receive-wal', '--create-slot', SERVER);
       await barman('cron');
+      // A receiver with a new slot begins in the segment that is current when it connects.
+      await until('the receiver of barman', 60_000, async () => {
+        const names = await readdir(path.join(place.dir, 'barman', SERVER, 'streaming'));
+        if (!names.some((name) => name.endsWith('.partial'))) throw new Error('nothing received yet');
+      });
       await barman('switch-wal', '--force', '--archive', '--archive-timeout', '60', SERVER);
       await barman('backup', '--wait', '--wait-timeout', '120', SERVER);
     },

@@ -4,6 +4,7 @@
  */
 import { chown, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { eachSegment } from './each-segment.js';
 import { benchToolsDir } from './flip-lab.js';
@@ -54,6 +55,8 @@ export function pgbackrestStore({ program }: PgbackrestTools): OtherStores {
       await pgbackrest('stanza-create', '--no-online');
       // Its WAL is brought afterwards, as it would have come while the server worked.
       await pgbackrest('backup', '--type=full', '--no-archive-check');
+      // It tells the end of a base in whole seconds, and takes none that ended in the second of the target.
+      await sleep(1_100);
     },
   };
 }
