@@ -1,5 +1,5 @@
 /** The part of `dump-promotion` after writes work: applications, the first base of the new cluster, standbys, what was lost. */
-import type { PromotionResult, RebuildStandbyResult } from '../../shared/contracts/promotion.js';
+import type { PromotionResult } from '../../shared/contracts/promotion.js';
 import type { DumpPromotionStep } from '../../shared/runbooks/dump-promotion.js';
 import { onHost, orchestrator } from './activity-proxies.js';
 import { startApps, stopApps } from './apps.js';
@@ -7,7 +7,7 @@ import { nowIso, secondsSince } from './clock.js';
 import { FIRST_TIMELINE, type DumpChange } from './dump-promotion-change.js';
 import { tellKeeper } from './keep-sandbox.js';
 import { nodeInput, replaced } from './nodes.js';
-import { returnStandbys } from './promote-settle.js';
+import { rebuildStandbys } from './promote-settle.js';
 import type { Run } from './run.js';
 
 /** Steps start-apps to report. */
@@ -29,7 +29,7 @@ export async function settleDump(
     const base = await onHost(plan.primary.host).rebaseline(nodeInput(context, replaced(plan.primary)));
     return { resumed, base };
   });
-  const rebuilt = await rebuildStandbys(run, change);
+  const rebuilt = await rebuildStandbys(run, context, plan);
   const behind = plan.standbys.filter(({ name }) => !rebuilt.includes(name));
   const leftBehind = behind.map(({ name }) => name);
   if (behind.length > 0) {
@@ -57,28 +57,4 @@ export async function settleDump(
       lost,
     };
   });
-}
-
-/** Standbys of the old cluster cannot follow the new one; those that were made anew before a failure count. */
-async function rebuildStandbys(run: Run<DumpPromotionStep>, { context, plan }: DumpChange): Promise<string[]> {
-  const rebuilt: Record<string, RebuildStandbyResult> = {};
-  await run.step(
-    'rebuild-standby',
-    async () => {
-      for (const node of plan.standbys) {
-        const input = { ...nodeInput(context, node), from: plan.primary.name };
-        rebuilt[node.name] = await onHost(node.host).rebuildStandby(input);
-      }
-      return { ...rebuilt };
-    },
-    {
-      undo: {
-        step: 'return-standby-data',
-        title: 'Put the data of the standbys back',
-        work: () => returnStandbys(context, plan.standbys),
-      },
-      whenSkipped: () => ({ ...rebuilt }),
-    },
-  );
-  return Object.keys(rebuilt);
 }

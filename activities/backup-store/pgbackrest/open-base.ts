@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { stepFailure } from '../../lib/failure.js';
+import { saveBaseState } from '../base-state.js';
 import type { Owner } from '../chunk-files.js';
 import { heldTogether } from '../held-together.js';
 import type { OpenBase } from '../mover-base.js';
@@ -11,7 +12,7 @@ import type { MoverProgress } from '../mover-progress.js';
 import type { PgbackrestBase } from './catalog.js';
 import { infoArgs, restoreArgs } from './commands.js';
 import { damagedBase, EXIT, pgbackrestFailure } from './failures.js';
-import { openState, saveState } from './fetch-state.js';
+import { openState } from './fetch-state.js';
 import { parseInfoOfBase } from './info.js';
 import { partDone } from './progress.js';
 import type { Ended } from './run.js';
@@ -46,7 +47,7 @@ export async function openPgbackrestBase(deps: RestoreDeps, id: string, dir: str
     transfers: heldTogether(() => restoreBase(deps, base, dir)),
     finish() {
       finishBase(dir, id);
-      saveState(dir, { ...state, isComplete: true }, owner);
+      saveBaseState(dir, { ...state, isComplete: true }, owner);
     },
   };
 }
