@@ -14,6 +14,7 @@ import { registerPitr } from './commands/pitr.js';
 import { registerPromote } from './commands/promote.js';
 import { registerRebuildStandby } from './commands/rebuild-standby.js';
 import { registerReport } from './commands/report.js';
+import { registerRestoreController } from './commands/restore-controller.js';
 import { registerRestoreDump } from './commands/restore-dump.js';
 import { registerRuns } from './commands/runs.js';
 import { registerShow, registerWatch } from './commands/show.js';
@@ -40,6 +41,7 @@ const GROUPS: readonly { title: string; commands: readonly Register[] }[] = [
       registerPitr,
       registerPromote,
       registerRestoreDump,
+      registerRestoreController,
       registerDiscard,
       registerUndo,
       registerTakeBase,

@@ -7,6 +7,8 @@ type WorkflowName =
   | 'pitr'
   | 'promote'
   | 'restoreDump'
+  | 'restoreController'
+  | 'promoteDump'
   | 'undo'
   | 'takeBase'
   | 'flipDb'

@@ -1,7 +1,7 @@
 /** The part of recovery.yaml that says whom to tell, and how. */
 import { z } from 'zod';
 
-import { name, secretRef } from './references.js';
+import { name, secretRef } from './schema-parts.js';
 
 /** What people can be told of; the names are those of shared/contracts/notices.ts. */
 const noticeEvent = z.enum([

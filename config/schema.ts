@@ -1,13 +1,13 @@
 /**
  * The shape of recovery.yaml. Unknown keys are refused; `recovery.example.yaml` is the commented form of this file and a test
- * holds the two together. Secrets are references (config/references.ts), never values.
+ * holds the two together. Secrets are references (config/schema-parts.ts), never values.
  */
 import { z } from 'zod';
 
+import { controllerSchema } from './controller-schema.js';
 import { channelSchema } from './notify.js';
-import { name, secretRef } from './references.js';
+import { absolutePath, name, secretRef } from './schema-parts.js';
 
-const absolutePath = z.string().regex(/^\//, 'use an absolute path');
 /** `90s`, `15m`, `24h`, `7d` as whole seconds. */
 const duration = z
   .string()
@@ -195,6 +195,7 @@ const storeSchema = z.discriminatedUnion('kind', [
     /** Older ones are a finding of `pgr check`. */
     maxBaseAge: duration.prefault('8d'),
     maxWalAge: duration.prefault('1h'),
+    controller: controllerSchema.optional(),
   }),
   /** A repository of pgBackRest, read and restored by pgBackRest itself. */
   z.strictObject({
@@ -347,6 +348,8 @@ export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
 export type PgbackrestConfig = Extract<StoreConfig, { kind: 'pgbackrest' }>;
 export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
 export type BarmanConfig = Extract<StoreConfig, { kind: 'barman' }>;
+export type DatabasusConfig = Extract<StoreConfig, { kind: 'databasus' }>;
+export type DatabasusBucketConfig = Extract<StoreConfig, { kind: 'databasus-bucket' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;

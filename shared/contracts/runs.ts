@@ -1,7 +1,7 @@
 /** Inputs of the workflows: one object each, plain JSON, no secret. */
 import type { TargetSpec } from '../target-time.js';
 import type { DecisionOutcome } from './decisions.js';
-import type { ClusterLocale, DumpSource } from './dump.js';
+import type { ClusterLocale, DumpPlan, DumpSource } from './dump.js';
 import type { FlipMode, FlipPlan } from './flip.js';
 import type { RecoveryPlan } from './plan.js';
 import type { PromotionResult } from './promotion.js';
@@ -33,9 +33,16 @@ export type RestoreDumpInput = RunRequest & {
   quick: boolean;
   /** Ask for approval, then leave a cluster that is stopped cleanly and flushed, for a person to put into production. */
   handOver: boolean;
+  /** Go on with the runbook `dump-promotion`, which asks for approval with a plan of its own. */
+  promote?: boolean;
   host?: string;
   ttlSeconds?: number;
   /** `pgr restore-dump --plan`: ends after the step check-dump. */
+  planOnly?: boolean;
+};
+
+export type RestoreControllerInput = RunRequest & {
+  /** `pgr restore-controller --plan`: ends after the step check-controller. */
   planOnly?: boolean;
 };
 
@@ -49,6 +56,9 @@ export type PromoteInput = RunRequest & {
   evidence: EvidenceCheck[];
   approved: ApprovedByParent | null;
 };
+
+/** A restored dump becomes production, with a gate of its own: the plan of the restore did not say what a promotion does. */
+export type PromoteDumpInput = RunRequest & { fromRun: string; ref: SandboxRef; dump: DumpPlan };
 
 export type UndoInput = RunRequest & { ofRun: string; promotion: PromotionResult };
 

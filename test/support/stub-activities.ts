@@ -9,7 +9,8 @@ import type { NodeStepInput } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
 import type { Lsn } from '../../shared/lsn.js';
-import { usualDump, type DumpActivity } from './stub-dump.js';
+import { usualController, type ControllerActivity } from './stub-controller.js';
+import { usualDump, usualDumpPromotion, type DumpActivity } from './stub-dump.js';
 import { usualFlipHost, usualFlipOrchestrator, type FlipActivity } from './stub-flip.js';
 import * as fixtures from './workflow-fixtures.js';
 
@@ -127,7 +128,7 @@ function usualActivities(of: (environment: string) => Scenario): {
 } {
   return {
     orchestrator: usualOrchestrator(of),
-    host: { ...usualSandbox(of), ...usualDump(), ...usualPromotion(of), ...usualFlipHost(of) },
+    host: { ...usualSandbox(of), ...usualDump(), ...usualController(), ...usualPromotion(of), ...usualFlipHost(of) },
   };
 }
 
@@ -234,7 +235,7 @@ function usualSandbox(of: (environment: string) => Scenario): Pick<HostActivitie
 
 function usualPromotion(
   of: (environment: string) => Scenario,
-): Omit<HostActivities, SandboxActivity | DumpActivity | FlipActivity> {
+): Omit<HostActivities, SandboxActivity | DumpActivity | FlipActivity | ControllerActivity> {
   const nodeOf = ({ expect }: NodeStepInput): string => expect.dataDir;
   return {
     planPromotion: ({ environment, ref, runId }) =>
@@ -282,6 +283,7 @@ function usualPromotion(
         lagBytes: 0,
         seconds: 2,
       }),
+    ...usualDumpPromotion(of),
     finishPromotion: () => Promise.resolve({ outcome: 'finished' }),
     planUndo: ({ environment, runId }) => Promise.resolve(fixtures.undoPlan(environment, of(environment).hosts, runId)),
   };

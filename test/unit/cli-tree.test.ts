@@ -17,6 +17,7 @@ const FIXED: Record<string, string[]> = {
     ...['--from', '--password', '--globals', '--jobs', '--quick', '--hand-over', '--plan', '--host', '--ttl'],
     ...['--encoding', '--locale', '--locale-provider', '--reason', '--wait', '--watch', '--by'],
   ],
+  'restore-controller <env>': ['--plan', '--reason', '--wait', '--watch', '--by'],
   'discard <run>': [],
   'undo <run>': ['--wait', '--watch'],
   'flip-db <env>': ['--to', '--failover', '--mode', '--reason', '--plan', '--wait', '--watch', '--by'],

@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 
 import { programEnvironment } from '../../activities/lib/exec-secrets.js';
 import { createSecretMask, secretForms } from '../../activities/lib/secret-mask.js';
-import { secretRef } from '../../config/references.js';
+import { secretRef } from '../../config/schema-parts.js';
 import { maskFailures } from '../../workers/mask-failures.js';
 
 const SECRET = 'p@ss/w0rd "quoted" +ümlaut=';

@@ -1,9 +1,11 @@
-/** Parts of the schema that several files of it share. */
+/** Values that several areas of the config have. */
 import { z } from 'zod';
 
+/** Of environments, nodes, hosts and stores. */
 export const name = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'use lower-case letters, digits and dashes, starting with a letter or digit');
+export const absolutePath = z.string().regex(/^\//, 'use an absolute path');
 
 /**
  * A secret reference. `op` takes only letters, digits, `-`, `_`, `.` and blanks in the parts of a reference; a title with others needs the id of
