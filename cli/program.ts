@@ -9,6 +9,7 @@ import { registerConfig } from './commands/config.js';
 import { registerDiscard } from './commands/discard.js';
 import { registerFlipDb } from './commands/flip-db.js';
 import { registerLab } from './commands/lab.js';
+import { registerNotify } from './commands/notify.js';
 import { registerPgHealth } from './commands/pg-health.js';
 import { registerPitr } from './commands/pitr.js';
 import { registerPromote } from './commands/promote.js';
@@ -51,7 +52,10 @@ const GROUPS: readonly { title: string; commands: readonly Register[] }[] = [
   { title: 'Follow:', commands: [registerRuns, registerShow, registerWatch] },
   { title: 'Decide:', commands: [registerApprove, registerReject, registerRetry, registerSkip, registerAbort] },
   { title: 'Prove:', commands: [registerAudit, registerReport] },
-  { title: 'Run and configure:', commands: [registerLab, registerWorker, registerPgHealth, registerConfig] },
+  {
+    title: 'Run and configure:',
+    commands: [registerLab, registerWorker, registerPgHealth, registerNotify, registerConfig],
+  },
 ];
 
 const EXIT_CODES = `

@@ -9,7 +9,7 @@ const DEADLINE_MS = 180_000;
 /** Asks a short workflow of an environment that only reads. */
 export async function readThroughWorkflow(
   context: CliContext,
-  workflow: 'window' | 'check' | 'listSnapshots' | 'topology',
+  workflow: 'window' | 'check' | 'listSnapshots' | 'topology' | 'notifyTest',
   env: string,
   input: unknown,
 ): Promise<unknown> {

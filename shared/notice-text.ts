@@ -32,6 +32,13 @@ export function noticeText(subject: NoticeSubject, notice: Notice): NoticeText {
   const what = `${subject.runbook} of ${environment}`;
   const show = `pgr show ${run}`;
   switch (notice.event) {
+    case 'test':
+      return said(
+        'notice',
+        `test message of pgr for ${environment}`,
+        [`asked by ${typed(subject.requestedBy)}; nothing happened, and there is nothing to do`],
+        [],
+      );
     case 'run-started':
       return said('notice', `${what} started`, [...askedBy(subject), ...targetLine(subject)], [`pgr watch ${run}`]);
     case 'gate-opened':

@@ -6,7 +6,10 @@ import { asRunFailure } from './lib/failures.js';
 export async function check({ environment }: CheckRunInput): Promise<CheckRunResult> {
   try {
     const { sandboxHost } = await interactive.readEnvironment({ environment });
-    return await interactiveOnHost(sandboxHost).checkEnvironment({ environment });
+    const { checks } = await interactiveOnHost(sandboxHost).checkEnvironment({ environment });
+    // Notices go out from the orchestrator, so its secrets and its network are what counts.
+    const ofChannels = await interactive.checkChannels({ environment });
+    return { checks: [...checks, ...ofChannels.checks] };
   } catch (error) {
     throw asRunFailure(error);
   }

@@ -3,6 +3,7 @@ export { audit } from './audit.js';
 export { check } from './check-environment.js';
 export { flipDb } from './flip-db.js';
 export { listSnapshots } from './list-snapshots.js';
+export { notifyTest } from './notify-test.js';
 export { pitr } from './pitr.js';
 export { promoteDump } from './dump-promotion.js';
 export { promote } from './promote.js';

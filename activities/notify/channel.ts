@@ -33,7 +33,7 @@ export interface Channel {
    * it is false, a notice of which nobody knows whether it arrived is sent once more and never again.
    */
   readonly isRepeatable: boolean;
-  /** Throws only typed failures of its secrets. */
+  /** Throws only typed failures of its secrets. A test message (`test`) leaves nothing behind that somebody has to close. */
   send(message: Message): Promise<Delivery>;
 }
 

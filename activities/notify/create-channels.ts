@@ -21,7 +21,7 @@ export type Channels = {
   of(environment: string): string[];
   /** Null when the config has no such channel (any more). */
   get(name: string): Channel | null;
-  /** True when the channel is told of such events. */
+  /** True when the channel is told of such events; a test goes to all. */
   wants(name: string, event: NoticeEvent): boolean;
 };
 
@@ -40,6 +40,7 @@ export function createChannels({ config, resolveSecret, log }: Deps): Channels {
     ],
     get: (name) => (name === LOG_CHANNEL ? logChannel : (known.get(name)?.channel ?? null)),
     wants(name, event) {
+      if (event === 'test') return true;
       const one = known.get(name);
       const events = one?.config.events ?? one?.channel.defaultEvents ?? null;
       return events === null || events.includes(event);

@@ -1,5 +1,6 @@
 import type { OrchestratorActivities } from '../../shared/contracts/activities.js';
 import type { ActivityDeps } from '../lib/deps.js';
+import { createCheckChannels } from './check-channels.js';
 import { createChannels } from './create-channels.js';
 import { createNotify } from './notify.js';
 import { createSendNotice } from './send-notice.js';
@@ -7,11 +8,12 @@ import { createSendNotice } from './send-notice.js';
 /** The activities that tell people. */
 export function createNotifyActivities(
   deps: Pick<ActivityDeps, 'config' | 'resolveSecret' | 'log'>,
-): Pick<OrchestratorActivities, 'notify' | 'listChannels' | 'sendNotice'> {
+): Pick<OrchestratorActivities, 'notify' | 'listChannels' | 'sendNotice' | 'checkChannels'> {
   const channels = createChannels(deps);
   return {
     notify: createNotify(deps),
     listChannels: ({ environment }) => Promise.resolve({ channels: channels.of(environment) }),
     sendNotice: createSendNotice(deps, channels),
+    checkChannels: createCheckChannels(deps),
   };
 }

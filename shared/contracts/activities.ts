@@ -71,6 +71,8 @@ export interface OrchestratorActivities {
   /** Names of the channels that hear of an environment. */
   listChannels(input: { environment: string }): Promise<{ channels: string[] }>;
   sendNotice(input: SendNoticeInput): Promise<SendNoticeResult>;
+  /** What `pgr check` says of the channels of an environment; nothing is sent. */
+  checkChannels(input: { environment: string }): Promise<{ checks: EvidenceCheck[] }>;
   verifyWrites(input: promotion.VerifyWritesInput): Promise<promotion.VerifyWritesResult>;
   pauseBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;
   resumeBackups(input: { environment: string; run: string }): Promise<promotion.PauseBackupsResult>;

@@ -32,6 +32,8 @@ export type NoticeEvidence = { good: number; total: number; checks: { check: str
 type AlarmSeverity = 'critical' | 'warning';
 
 export type NoticeFacts =
+  /** Somebody tries the channels: no run, nothing happened. */
+  | { event: 'test' }
   | { event: 'run-started' }
   | {
       event: 'gate-opened';
@@ -86,7 +88,8 @@ export type SendNoticeInput = {
 
 /** Expected outcomes are values: who sends decides when to try again. */
 export type SendNoticeResult =
-  | { outcome: 'sent'; memory: ChannelMemory }
+  /** `note`: what it means on a channel where nothing could be sent without a public seeing it. */
+  | { outcome: 'sent'; memory: ChannelMemory; note?: string }
   | { outcome: 'not-wanted' }
   /** Certainly not delivered, and it may be later. */
   | { outcome: 'later'; why: string; afterSeconds: number | null }
@@ -94,6 +97,11 @@ export type SendNoticeResult =
   | { outcome: 'unsure'; why: string }
   /** It will not get better by itself. */
   | { outcome: 'refused'; why: string };
+
+/** Workflow `notifyTest`: one test message through every channel of an environment, or through one. */
+export type NotifyTestInput = { environment: string; channel: string | null; requestedBy: string };
+export type ChannelTest = { channel: string; outcome: 'delivered' | 'failed'; why: string | null };
+export type NotifyTestResult = { channels: ChannelTest[] };
 
 /** Input of the workflow that tells people. `open`: more notices come by signal until one is `ended`. */
 export type TellPeopleInput = { subject: NoticeSubject; notices: Notice[]; open: boolean };

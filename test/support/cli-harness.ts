@@ -95,7 +95,14 @@ export type FakeTemporal = {
   pending: PendingActivity[];
   records: RecordEntry[][];
   workers: string[] | 'all';
-  answers: { update?: unknown; window?: unknown; check?: unknown; topology?: unknown; start?: Error };
+  answers: {
+    update?: unknown;
+    window?: unknown;
+    check?: unknown;
+    topology?: unknown;
+    notifyTest?: unknown;
+    start?: Error;
+  };
   closed: boolean;
 };
 
@@ -172,10 +179,15 @@ export function listedRun(change: Partial<ListedRun> = {}): ListedRun {
   };
 }
 
-function execute(fake: FakeTemporal, { workflow, input }: StartRequest): unknown {
+function execute(fake: FakeTemporal, request: StartRequest): unknown {
+  const { workflow, input } = request;
   if (workflow === 'window') return fake.answers.window;
   if (workflow === 'check') return fake.answers.check;
   if (workflow === 'topology') return fake.answers.topology;
+  if (workflow === 'notifyTest') {
+    fake.started.push(request);
+    return fake.answers.notifyTest;
+  }
   const { action, run } = input as { action: string; run?: string };
   if (action === 'list') return { action, records: fake.records.map(summaryOf) };
   if (action === 'verify')

@@ -155,6 +155,7 @@ function usualOrchestrator(of: (environment: string) => Scenario): OrchestratorA
       of(input.subject.environment).sent.push(input);
       return Promise.resolve({ outcome: 'sent', memory: {} });
     },
+    checkChannels: () => Promise.resolve({ checks: [] }),
     verifyWrites: ({ expectNode, expectTimeline }) =>
       Promise.resolve({ node: expectNode, timeline: expectTimeline, milliseconds: 4, checks: [] }),
     pauseBackups: () => Promise.resolve({ provider: 's3', outcome: 'paused', note: '' }),

@@ -629,6 +629,31 @@ describe('reads', () => {
     expect(result.json()).toMatchObject({ ok: false });
   });
 
+  test('notify test: who was reached and who was not, exit 1 when one was not', async () => {
+    const reached = { channel: 'log', outcome: 'delivered', why: null };
+    const fake = fakeTemporal({ answers: { notifyTest: { channels: [reached] } } });
+    const good = await pgr(['notify', 'test', 'lab', '--by', 'ana'], { fake });
+    expect(good.code).toBe(0);
+    expect(good.out).toContain('log: delivered');
+    expect(fake.started.at(-1)?.input).toEqual({ environment: 'lab', channel: null, requestedBy: 'ana' });
+    const lost = { channel: 'ops', outcome: 'failed', why: 'http status 404 (no_service)' };
+    fake.answers.notifyTest = { channels: [reached, lost] };
+    const text = await pgr(['notify', 'test', 'lab'], { fake });
+    expect(text.code).toBe(1);
+    expect(text.out).toContain('ops: failed: http status 404 (no_service)');
+    expect(text.out).toContain('lab: 1 of 2 channels failed');
+    const json = await pgr(['notify', 'test', 'lab', '--channel', 'ops', '--json'], { fake });
+    expect(json.json()).toEqual({ api: 1, environment: 'lab', ok: false, channels: [reached, lost] });
+    expect(fake.started.at(-1)?.input).toMatchObject({ channel: 'ops' });
+  });
+
+  test('notify test of an environment that the config does not have sends nothing, exit 3', async () => {
+    const fake = fakeTemporal();
+    const result = await pgr(['notify', 'test', 'nowhere'], { fake });
+    expect(result.code).toBe(3);
+    expect(fake.started).toEqual([]);
+  });
+
   test('check without the worker of a host names it, and looks no further', async () => {
     const result = await pgr(['check', 'lab'], { fake: fakeTemporal({ workers: ['orchestrator'] }) });
     expect(result.code).toBe(5);
