@@ -19,6 +19,7 @@ type WorkflowName =
   | 'topology'
   | 'window'
   | 'check'
+  | 'notifyTest'
   | 'audit';
 
 export type StartRequest = {

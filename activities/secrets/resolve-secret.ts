@@ -32,7 +32,7 @@ const CACHE_MS = 5 * 60_000;
 export function createSecretResolver(options: SecretResolverOptions = {}): Resolve {
   const env = options.env ?? process.env;
   const readSlowly = cached(async (reference) => {
-    if (reference.startsWith('op://')) return (await import('./read-op.js')).readFromOp(reference, env, options);
+    if (reference.startsWith('op://')) return readFromOnePassword(reference, env, options);
     return (await import('./read-exec.js')).readFromExec(reference, env, options.execTimeoutMs);
   }, options.now ?? Date.now);
   return async (reference) => {
@@ -40,6 +40,19 @@ export function createSecretResolver(options: SecretResolverOptions = {}): Resol
     options.mask?.learn(value);
     return value;
   };
+}
+
+/** By a Connect server where the worker has one, which needs no program; else by `op`. Loaded when it is needed, as `wal-push` is started often. */
+async function readFromOnePassword(
+  reference: string,
+  env: Readonly<Record<string, string | undefined>>,
+  options: SecretResolverOptions,
+): Promise<string> {
+  const { connectServerOf, readFromConnect } = await import('./read-connect.js');
+  const server = options.op === undefined ? connectServerOf(env) : null;
+  if (server === null) return (await import('./read-op.js')).readFromOp(reference, env, options);
+  options.mask?.learn(server.token);
+  return readFromConnect(reference, server, options);
 }
 
 function read(

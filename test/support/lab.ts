@@ -44,7 +44,7 @@ export class TestLab {
     const parent = await mkdtemp(path.join(tmpdir(), 'pgr-lab-test-'));
     const lab = new TestLab(path.join(parent, 'lab'), parent);
     TestLab.#open.add(lab);
-    const result = await lab.pgr(['lab', 'up', ...more], { timeoutMs: 240_000 });
+    const result = await lab.pgr(['lab', 'up', ...more], { timeoutMs: 480_000 });
     if (result.exitCode !== 0) {
       const log = await readFile(path.join(lab.dir, 'logs', 'worker.log'), 'utf8').catch(() => '');
       await lab.destroy();

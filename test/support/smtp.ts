@@ -49,16 +49,17 @@ function converse(socket: Socket, mails: Mail[], faultOf: () => SmtpFault | null
     else if (fault.cut === true) socket.destroy();
     else if (fault.answer !== undefined) socket.write(`${fault.answer}\r\n`);
   };
-  const take = (line: string): void => {
-    if (isData) {
-      if (line === '.') {
-        isData = false;
-        mails.push(mail);
-        mail = { from: '', to: [], text: '', auth: mail.auth };
-        say('after-dot', '250 taken');
-      } else mail.text += `${line.replace(/^\./, '')}\n`;
+  const keep = (line: string): void => {
+    if (line !== '.') {
+      mail.text += `${line.replace(/^\./, '')}\n`;
       return;
     }
+    isData = false;
+    mails.push(mail);
+    mail = { from: '', to: [], text: '', auth: mail.auth };
+    say('after-dot', '250 taken');
+  };
+  const obey = (line: string): void => {
     const verb = line.split(/[ :]/)[0]?.toUpperCase() ?? '';
     if (verb === 'AUTH') mail.auth = Buffer.from(line.split(' ')[2] ?? '', 'base64').toString('utf8');
     if (verb === 'MAIL') mail.from = line;
@@ -71,7 +72,10 @@ function converse(socket: Socket, mails: Mail[], faultOf: () => SmtpFault | null
     pending += chunk.toString('utf8');
     const lines = pending.split('\r\n');
     pending = lines.pop() ?? '';
-    lines.forEach(take);
+    for (const line of lines) {
+      if (isData) keep(line);
+      else obey(line);
+    }
   });
   say('greeting', '220 localhost');
 }
