@@ -13,8 +13,12 @@ const TIMEOUT_MS = 5_000;
 /** Ids of vaults and items. */
 const ID = /^[a-z0-9]{26}$/;
 
-/** The Connect server that a worker was given; null where there is none, or where `PGR_OP` says that the program is to be used. */
-export function connectServerOf(env: Environment): ConnectServer | null {
+/**
+ * The Connect server that a worker was given; null where there is none, where `PGR_OP` says that the program is to be used, and for attributes
+ * (`?attribute=otp`), which only the program computes.
+ */
+export function connectServerOf(env: Environment, reference: string): ConnectServer | null {
+  if (reference.includes('?')) return null;
   const [host, token] = [env['OP_CONNECT_HOST'] ?? '', env['OP_CONNECT_TOKEN'] ?? ''];
   return host === '' || token === '' || env['PGR_OP'] !== undefined ? null : { host, token };
 }
@@ -31,17 +35,24 @@ export async function readFromConnect(
 }
 
 async function readField(get: Get, reference: string): Promise<OpAttempt> {
-  const [vault = '', item = '', ...names] = reference.slice('op://'.length).split('/');
-  const field = names.pop() ?? '';
-  // Attributes (?attribute=otp) are computed by the program alone.
-  if (vault === '' || item === '' || field === '' || names.length > 1 || field.includes('?')) return MALFORMED;
+  const parts = partsOf(reference);
+  if (parts === null) return MALFORMED;
+  const { vault, item, section, field } = parts;
   const vaultId = await findId(get, '/v1/vaults', 'name', vault);
   if ('failure' in vaultId) return vaultId;
   const items = `/v1/vaults/${vaultId.id}/items`;
   const itemId = await findId(get, items, 'title', item);
   if ('failure' in itemId) return itemId;
   const found = await get(`${items}/${itemId.id}`);
-  return 'failure' in found ? found : valueOf(found.json, names[0] ?? null, field);
+  return 'failure' in found ? found : valueOf(found.json, section, field);
+}
+
+/** Vault, item, perhaps a section, field. Null for what is not such a reference. */
+function partsOf(reference: string): { vault: string; item: string; section: string | null; field: string } | null {
+  const match = /^op:\/\/([^/]+)\/([^/]+)\/(?:([^/]+)\/)?([^/?]+)$/.exec(reference);
+  const [, vault, item, section, field] = match ?? [];
+  if (vault === undefined || item === undefined || field === undefined) return null;
+  return { vault, item, section: section ?? null, field };
 }
 
 const MALFORMED = { failure: 'malformed' } as const;

@@ -49,7 +49,7 @@ async function readFromOnePassword(
   options: SecretResolverOptions,
 ): Promise<string> {
   const { connectServerOf, readFromConnect } = await import('./read-connect.js');
-  const server = options.op === undefined ? connectServerOf(env) : null;
+  const server = options.op === undefined ? connectServerOf(env, reference) : null;
   if (server === null) return (await import('./read-op.js')).readFromOp(reference, env, options);
   options.mask?.learn(server.token);
   return readFromConnect(reference, server, options);

@@ -1,7 +1,7 @@
 /**
  * Scenario: a recovery with a promotion on a whole lab whose secrets come from every kind of reference, and people who are told of it.
  * Verified: 1 no secret, in any of its forms, is in a history, a record, a log, a job's files, a message, or the command line of any process while
- * the run goes on; 2 the run works with references of every kind; 3 people were told.
+ * the run goes on; 2 the run works with references of every kind; 3 people were told, and the channels can be tried.
  */
 import { Client, Connection } from '@temporalio/client';
 import { chmod, mkdtemp, open, readdir, readFile, rm, writeFile, type FileHandle } from 'node:fs/promises';
@@ -220,6 +220,15 @@ test('nothing of a whole recovery gives a secret away', async () => {
     300_000,
     (ends) => `ends that were told: ${JSON.stringify(ends)}`,
   );
+  const tested = await lab.json<{ channels: object[] }>(['notify', 'test', 'lab'], { config: file });
+  expect(tested).toEqual({
+    api: 1,
+    environment: 'lab',
+    ok: true,
+    channels: ['log', 'ops', 'tools'].map((channel) => ({ channel, outcome: 'delivered', why: null })),
+  });
+  const doctor = await lab.json<{ checks: { check: string; ok: boolean }[] }>(['check', 'lab'], { config: file });
+  expect(doctor.checks.filter(({ check }) => check.startsWith('channel ')).map(({ ok }) => ok)).toEqual([true, true]);
   const { looks, leaks } = await watch.stop();
   expect(looks).toBeGreaterThan(20);
   expect(leaks).toEqual([]);
@@ -241,8 +250,8 @@ test('nothing of a whole recovery gives a secret away', async () => {
   );
   expect(found).toEqual([]);
 
-  // People were told, in one thread a run.
-  expect(slack.messages.filter(({ thread_ts: thread }) => thread === undefined)).toHaveLength(2);
+  // People were told, in one thread a run; the test message stands by itself.
+  expect(slack.messages.filter(({ thread_ts: thread }) => thread === undefined)).toHaveLength(3);
   expect(eventsOf(hook)).toEqual(
     expect.arrayContaining(['run-started', 'gate-opened', 'production-down', 'service-restored', 'ended']),
   );

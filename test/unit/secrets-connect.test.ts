@@ -77,7 +77,7 @@ test.each([
   ['op://Infra/production-postgres/other/password', 'not-found'],
   ['op://TWICE/production-postgres/password', 'ambiguous'],
   ['op://Infra/production-postgres/same', 'ambiguous'],
-  ['op://Infra/production-postgres/password?attribute=otp', 'malformed'],
+  ['op://Infra', 'malformed'],
 ])('%s is %s', async (reference, kind) => {
   await expect(resolver()(reference)).rejects.toMatchObject({
     type: 'CredentialsRefused',
@@ -129,10 +129,11 @@ test('an answer of something else than Connect, a redirect and an address that i
   await expect(resolver({ OP_CONNECT_HOST: 'connect' })(REF)).rejects.toMatchObject({ type: 'CredentialsRefused' });
 });
 
-test('the program is asked where there is no Connect server, or where PGR_OP names it', () => {
+test('the program is asked where there is no Connect server, where PGR_OP names it, and for what it computes', () => {
   const both = { OP_CONNECT_HOST: 'http://connect:8080', OP_CONNECT_TOKEN: TOKEN };
-  expect(connectServerOf(both)).toEqual({ host: 'http://connect:8080', token: TOKEN });
-  expect(connectServerOf({ ...both, PGR_OP: '/usr/bin/op' })).toBeNull();
-  expect(connectServerOf({ OP_CONNECT_HOST: 'http://connect:8080' })).toBeNull();
-  expect(connectServerOf({ OP_SERVICE_ACCOUNT_TOKEN: 'ops_x' })).toBeNull();
+  expect(connectServerOf(both, REF)).toEqual({ host: 'http://connect:8080', token: TOKEN });
+  expect(connectServerOf({ ...both, PGR_OP: '/usr/bin/op' }, REF)).toBeNull();
+  expect(connectServerOf({ OP_CONNECT_HOST: 'http://connect:8080' }, REF)).toBeNull();
+  expect(connectServerOf({ OP_SERVICE_ACCOUNT_TOKEN: 'ops_x' }, REF)).toBeNull();
+  expect(connectServerOf(both, `${REF}?attribute=otp`)).toBeNull();
 });
