@@ -16,6 +16,7 @@ import { createVerifySignature } from './identity/verify-signature.js';
 import type { ActivityDeps } from './lib/deps.js';
 import { createNotify } from './notify/notify.js';
 import { createCheckEnvironment } from './postgres/check-environment.js';
+import * as dev from './postgres/dev/index.js';
 import * as dump from './postgres/dump/index.js';
 import { createPlanRecovery } from './postgres/plan-recovery.js';
 import { createReadWindow } from './postgres/read-window.js';
@@ -65,6 +66,10 @@ export function createHostActivities(deps: ActivityDeps): HostActivities {
     restoreDump: dump.createRestoreDump(deps),
     verifyDump: dump.createVerifyDump(deps),
     handOverSandbox: dump.createHandOverSandbox(deps),
+    planDevRestore: dev.createPlanDevRestore(deps),
+    fetchDevDump: dev.createFetchDevDump(deps),
+    prepareDevTarget: dev.createPrepareDevTarget(deps),
+    runDevPhase: dev.createRunDevPhase(deps),
     planPromotion: promotion.createPlanPromotion(deps),
     stopApp: createStopApp(deps),
     startApp: createStartApp(deps),

@@ -16,6 +16,8 @@ import {
 } from '../shared/run-state-change.js';
 import { promotionPlanView, recoveryPlanView, undoPlanView } from '../shared/run-state-plan.js';
 import { dumpPlanView } from '../shared/run-state-dump.js';
+import { devPlanView } from '../shared/run-state-dev.js';
+import type { DevPlan } from '../shared/contracts/dev.js';
 import type { DumpPlan, DumpResult } from '../shared/contracts/dump.js';
 import type { FlipPlan } from '../shared/contracts/flip.js';
 import type { RebuildPlan } from '../shared/contracts/rebuild.js';
@@ -116,6 +118,8 @@ function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | 
       return recoveryPlanView(plan as RecoveryPlan);
     case 'restore-dump':
       return dumpPlanView(plan as DumpPlan);
+    case 'restore-dev':
+      return devPlanView(plan as DevPlan);
     case 'promote':
       return promotionPlanView(plan as PromotionPlan, (input as PromoteInput).recovery);
     case 'undo':

@@ -7,6 +7,7 @@ export { pitr } from './pitr.js';
 export { promote } from './promote.js';
 export { pruneSnapshots } from './prune-snapshots.js';
 export { rebuildStandby } from './rebuild-standby.js';
+export { restoreDev } from './restore-dev.js';
 export { restoreDump } from './restore-dump.js';
 export { sandboxKeeper } from './sandbox-keeper.js';
 export { takeBase } from './take-base.js';

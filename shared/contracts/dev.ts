@@ -58,7 +58,13 @@ export type DevPlan = {
 export type DevStepInput = { plan: DevPlan; run: string; runId: string };
 
 /** A dump on the host. `whole`: it has no table of contents that tables could be taken from one by one, and is restored in one piece. */
-export type DevDumpFile = { path: string; format: DumpFormat; compression: DumpCompression; bytes: number; whole: boolean };
+export type DevDumpFile = {
+  path: string;
+  format: DumpFormat;
+  compression: DumpCompression;
+  bytes: number;
+  whole: boolean;
+};
 
 export type FetchDevDumpResult = { outcome: 'fetched' | 'already-there'; file: DevDumpFile; seconds: number };
 

@@ -8,6 +8,7 @@ import type { NodeStepInput } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
 import type { Lsn } from '../../shared/lsn.js';
+import { usualDev, type DevActivity } from './stub-dev.js';
 import { usualDump, type DumpActivity } from './stub-dump.js';
 import { usualFlipHost, usualFlipOrchestrator, type FlipActivity } from './stub-flip.js';
 import * as fixtures from './workflow-fixtures.js';
@@ -124,7 +125,7 @@ function usualActivities(of: (environment: string) => Scenario): {
 } {
   return {
     orchestrator: usualOrchestrator(of),
-    host: { ...usualSandbox(of), ...usualDump(), ...usualPromotion(of), ...usualFlipHost(of) },
+    host: { ...usualSandbox(of), ...usualDump(), ...usualDev(), ...usualPromotion(of), ...usualFlipHost(of) },
   };
 }
 
@@ -228,7 +229,7 @@ function usualSandbox(of: (environment: string) => Scenario): Pick<HostActivitie
 
 function usualPromotion(
   of: (environment: string) => Scenario,
-): Omit<HostActivities, SandboxActivity | DumpActivity | FlipActivity> {
+): Omit<HostActivities, SandboxActivity | DumpActivity | DevActivity | FlipActivity> {
   const nodeOf = ({ expect }: NodeStepInput): string => expect.dataDir;
   return {
     planPromotion: ({ environment, ref, runId }) =>

@@ -17,6 +17,9 @@ const FIXED: Record<string, string[]> = {
     ...['--from', '--password', '--globals', '--jobs', '--quick', '--hand-over', '--plan', '--host', '--ttl'],
     ...['--encoding', '--locale', '--locale-provider', '--reason', '--wait', '--watch', '--by'],
   ],
+  'restore-dev <env>': [
+    ...['--source', '--fast', '--full', '--deferred', '--into', '--password', '--reason', '--wait', '--watch', '--by'],
+  ],
   'discard <run>': [],
   'undo <run>': ['--wait', '--watch'],
   'flip-db <env>': ['--to', '--failover', '--mode', '--reason', '--plan', '--wait', '--watch', '--by'],

@@ -81,7 +81,8 @@ export async function scanBlocks(handle: FileHandle, intBytes: number, start: nu
     const offset = reader.at;
     const type = await reader.byte();
     if (type === null) return blocks;
-    if (type !== BLOCK_DATA && type !== BLOCK_LARGE_OBJECTS) throw new Error(`there is no block at byte ${String(offset)}`);
+    if (type !== BLOCK_DATA && type !== BLOCK_LARGE_OBJECTS)
+      throw new Error(`there is no block at byte ${String(offset)}`);
     const id = await reader.int();
     if (type === BLOCK_DATA) await skipChunks(reader, size);
     else while ((await reader.int()) !== 0) await skipChunks(reader, size);
@@ -99,7 +100,11 @@ async function skipChunks(reader: ForwardReader, fileBytes: number): Promise<voi
 }
 
 /** The compressed data of the block at `offset`, which must be that of entry `id`. */
-export async function* readBlock(handle: FileHandle, intBytes: number, { id, offset }: Pick<Block, 'id' | 'offset'>): AsyncGenerator<Buffer> {
+export async function* readBlock(
+  handle: FileHandle,
+  intBytes: number,
+  { id, offset }: Pick<Block, 'id' | 'offset'>,
+): AsyncGenerator<Buffer> {
   const reader = new ForwardReader(handle, intBytes, offset);
   const type = await reader.byte();
   const found = type === BLOCK_DATA ? await reader.int() : null;

@@ -57,7 +57,9 @@ export function contentOf(toc: Pick<Toc, 'entries'>, options: { deferred: readon
   const byId = new Map(toc.entries.map((entry) => [entry.id, entry]));
   const kept = toc.entries.filter((entry) => isKept(entry, byId));
   const deferredTables = deferredOf(toc.entries, options.deferred);
-  const tables = kept.filter(({ desc }) => desc === 'TABLE DATA').map((entry) => tableData(entry, byId, deferredTables));
+  const tables = kept
+    .filter(({ desc }) => desc === 'TABLE DATA')
+    .map((entry) => tableData(entry, byId, deferredTables));
   const refreshes = kept.filter(({ desc }) => desc === 'MATERIALIZED VIEW DATA');
   const data = new Set(['TABLE DATA', 'SEQUENCE SET', 'MATERIALIZED VIEW DATA']);
   const rest = kept.filter(({ desc }) => !data.has(desc) && !LARGE_OBJECTS.has(desc));
@@ -125,7 +127,10 @@ function deferredOf(entries: readonly TocEntry[], globs: readonly string[]): Set
 /** `*` stands for any characters, `?` for one. A glob with a dot is about `schema.table`, one without about the table in any schema. */
 export function matches(entry: Pick<TocEntry, 'schema' | 'tag'>, globs: readonly string[]): boolean {
   return globs.some((glob) => {
-    const text = glob.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.');
+    const text = glob
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.');
     return new RegExp(`^${text}$`, 's').test(glob.includes('.') ? nameOf(entry) : entry.tag);
   });
 }

@@ -29,15 +29,22 @@ export async function readDatabase(client: pg.Client, name: string): Promise<Dat
 }
 
 /** Holds the lock of a target while `work` goes on. Throws EnvironmentBusy. */
-export async function alone<T>(server: Server, { current }: DatabaseNames, work: (client: pg.Client) => Promise<T>): Promise<T> {
+export async function alone<T>(
+  server: Server,
+  { current }: DatabaseNames,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
   return inServer(server, MAINTENANCE, async (client) => {
-    const got = await pollUntil(async () => {
-      const { rows } = await client.query<{ got: boolean }>(
-        "select pg_try_advisory_lock(hashtext('pgr restore-dev'), hashtext($1)) as got",
-        [current],
-      );
-      return rows[0]?.got === true ? true : null;
-    }, { timeoutMs: LOCK_WAIT_MS, everyMs: 200 });
+    const got = await pollUntil(
+      async () => {
+        const { rows } = await client.query<{ got: boolean }>(
+          "select pg_try_advisory_lock(hashtext('pgr restore-dev'), hashtext($1)) as got",
+          [current],
+        );
+        return rows[0]?.got === true ? true : null;
+      },
+      { timeoutMs: LOCK_WAIT_MS, everyMs: 200 },
+    );
     if (got !== null) return work(client);
     throw stepFailure('EnvironmentBusy', `another restore is working on database ${current}`, {
       hint: 'wait for it, or end it with `pgr abort`',
@@ -96,7 +103,9 @@ export async function dropDatabase(client: pg.Client, name: string): Promise<voi
 }
 
 export async function isSuperuser(client: pg.Client): Promise<boolean> {
-  const { rows } = await client.query<{ is: boolean }>('select rolsuper as is from pg_roles where rolname = current_user');
+  const { rows } = await client.query<{ is: boolean }>(
+    'select rolsuper as is from pg_roles where rolname = current_user',
+  );
   return rows[0]?.is === true;
 }
 
@@ -104,7 +113,12 @@ export async function isSuperuser(client: pg.Client): Promise<boolean> {
  * The new database takes the name of the old one, which becomes the previous one; both names change in one transaction. Sessions with the old one
  * are ended: their applications come back to the new one. Idempotent: `already` when there is nothing to swap in.
  */
-export async function swapIn(client: pg.Client, server: Server, names: DatabaseNames, fingerprint: string): Promise<'swapped' | 'already'> {
+export async function swapIn(
+  client: pg.Client,
+  server: Server,
+  names: DatabaseNames,
+  fingerprint: string,
+): Promise<'swapped' | 'already'> {
   const { current, next, previous } = names;
   const [made, old] = [await readDatabase(client, next), await readDatabase(client, current)];
   if (made?.mark !== markOf(fingerprint)) {

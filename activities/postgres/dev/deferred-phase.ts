@@ -19,7 +19,16 @@ import { readPostSql, runPostSql } from './run-post-sql.js';
 import { runTasks, type Task } from './schedule.js';
 import { only } from './schema-phase.js';
 import { applyFastSettings, putBackSettings } from './server-settings.js';
-import { addProblem, changeState, clearProblems, forgetDone, markDone, readDone, readProblems, readState } from './state.js';
+import {
+  addProblem,
+  changeState,
+  clearProblems,
+  forgetDone,
+  markDone,
+  readDone,
+  readProblems,
+  readState,
+} from './state.js';
 
 const FAULT_TABLE_DONE = 'restore-dev:deferred-table-done';
 const FAULT_BEFORE_MERGE = 'restore-dev:before-merge';
@@ -68,7 +77,9 @@ export async function loadDeferredPhase(phase: Phase): Promise<Outcome> {
 
 async function requireState(client: pg.Client): Promise<void> {
   if ((await readState(client)) !== null) return;
-  throw stepFailure('PreconditionFailed', 'pgr did not restore this database', { hint: 'restore it with --fast first' });
+  throw stepFailure('PreconditionFailed', 'pgr did not restore this database', {
+    hint: 'restore it with --fast first',
+  });
 }
 
 /** The table as the COPY of the archive names it. */
@@ -138,7 +149,9 @@ async function moveRows(client: pg.Client, table: TableData): Promise<string[]> 
     `insert into ${real} (${list}) overriding system value select ${list} from ${shadowOf(table)} on conflict do nothing`,
   );
   const kept = Number(rows[0]?.there ?? 0) - (moved.rowCount ?? 0);
-  return kept === 0 ? [] : [`${table.table}: ${String(kept)} rows were left out, their keys are taken by rows that were made here`];
+  return kept === 0
+    ? []
+    : [`${table.table}: ${String(kept)} rows were left out, their keys are taken by rows that were made here`];
 }
 
 async function makeAgain(client: pg.Client, { entry }: PostItem): Promise<void> {

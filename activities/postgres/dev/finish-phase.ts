@@ -125,7 +125,12 @@ export async function analyze({ progress }: Pick<Phase, 'progress'>, clients: re
     run: async (client) => {
       await client.query(`analyze ${table}`);
       analyzed += 1;
-      progress({ done: analyzed, total: rows.length, unit: 'bytes', note: `statistics: ${String(analyzed)} of ${String(rows.length)} tables` });
+      progress({
+        done: analyzed,
+        total: rows.length,
+        unit: 'bytes',
+        note: `statistics: ${String(analyzed)} of ${String(rows.length)} tables`,
+      });
     },
   }));
   await runTasks(tasks, clients);

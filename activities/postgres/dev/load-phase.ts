@@ -95,7 +95,14 @@ function otherData({ file, spec, server, names }: Phase, { sequences, largeObjec
     tasks.push({
       ...shared,
       key: 'large-objects',
-      run: (client) => restoreLargeObjects(client, { binDir: spec.binDir, file: file.path, ids: largeObjects, server, database: names.next }),
+      run: (client) =>
+        restoreLargeObjects(client, {
+          binDir: spec.binDir,
+          file: file.path,
+          ids: largeObjects,
+          server,
+          database: names.next,
+        }),
     });
   }
   return tasks;

@@ -21,7 +21,11 @@ export type LoadTable = { archive: Archive; table: TableData; encoding: string; 
  * Empties the table and loads it, with the note that it is loaded, in one transaction: so rows need no WAL where wal_level is minimal, come frozen (no
  * later pass over them), and are never there twice. `into` is another table of the same columns.
  */
-export async function loadTable(client: pg.Client, { archive, table, encoding, meter, key }: LoadTable, into?: string): Promise<number> {
+export async function loadTable(
+  client: pg.Client,
+  { archive, table, encoding, meter, key }: LoadTable,
+  into?: string,
+): Promise<number> {
   const { entry, viaRoot } = table;
   meter.forget(key);
   const target = into ?? copiedTable(entry.copySql.trim()) ?? '';
@@ -31,7 +35,11 @@ export async function loadTable(client: pg.Client, { archive, table, encoding, m
       const rows = archive.read(entry, (bytes) => {
         meter.read(key, bytes);
       });
-      const count = await copyIn(client, copyStatement(entry.copySql, { encoding, frozen: !viaRoot, ...(into === undefined ? {} : { into }) }), rows);
+      const count = await copyIn(
+        client,
+        copyStatement(entry.copySql, { encoding, frozen: !viaRoot, ...(into === undefined ? {} : { into }) }),
+        rows,
+      );
       await markDone(client, key, archive.bytesOf(entry.id));
       return count;
     });
@@ -47,26 +55,50 @@ export async function loadTable(client: pg.Client, { archive, table, encoding, m
 export function copyStatement(copySql: string, options: { encoding: string; frozen: boolean; into?: string }): string {
   const { encoding, frozen, into } = options;
   const set = [...(frozen ? ['FREEZE'] : []), ...(encoding === 'UTF8' ? [] : [`ENCODING '${encoding}'`])];
-  const statement = copySql.trim().replace(/ FROM stdin;$/, ` FROM stdin${set.length === 0 ? '' : ` WITH (${set.join(', ')})`};`);
+  const statement = copySql
+    .trim()
+    .replace(/ FROM stdin;$/, ` FROM stdin${set.length === 0 ? '' : ` WITH (${set.join(', ')})`};`);
   const table = into === undefined ? null : copiedTable(copySql.trim());
   return table === null || into === undefined ? statement : statement.replace(`COPY ${table}`, `COPY ${into}`);
 }
 
-export type LargeObjects = { binDir: string | null; file: string; ids: readonly number[]; server: Server; database: string };
+export type LargeObjects = {
+  binDir: string | null;
+  file: string;
+  ids: readonly number[];
+  server: Server;
+  database: string;
+};
 
 /** Through pg_restore, all of them or none. */
-export async function restoreLargeObjects(client: pg.Client, { binDir, file, ids, server, database }: LargeObjects): Promise<void> {
-  const { rows } = await client.query<{ there: boolean }>('select exists (select from pg_largeobject_metadata) as there');
+export async function restoreLargeObjects(
+  client: pg.Client,
+  { binDir, file, ids, server, database }: LargeObjects,
+): Promise<void> {
+  const { rows } = await client.query<{ there: boolean }>(
+    'select exists (select from pg_largeobject_metadata) as there',
+  );
   // All of them or none: an attempt that was killed after its commit has made them.
   if (rows[0]?.there !== true) {
     const dir = await mkdtemp(path.join(os.tmpdir(), 'pgr-list-'));
     try {
       const list = path.join(dir, 'list');
       await writeFile(list, ids.map((id) => `${String(id)}; 0 0 LARGE OBJECTS\n`).join(''));
-      const args = [...connectionArgs(server, database), '--single-transaction', '--no-owner', '--no-privileges', `--use-list=${list}`, file];
+      const args = [
+        ...connectionArgs(server, database),
+        '--single-transaction',
+        '--no-owner',
+        '--no-privileges',
+        `--use-list=${list}`,
+        file,
+      ];
       const env = server.password === null ? {} : { PGPASSWORD: server.password };
-      const result = await runProgram(binDir === null ? 'pg_restore' : path.join(binDir, 'pg_restore'), args, { env, timeoutMs: 24 * 3_600_000 });
-      if (result.exitCode !== 0) throw stepFailure('CommandFailed', `the large objects cannot be loaded: ${describeFailure(result)}`);
+      const result = await runProgram(binDir === null ? 'pg_restore' : path.join(binDir, 'pg_restore'), args, {
+        env,
+        timeoutMs: 24 * 3_600_000,
+      });
+      if (result.exitCode !== 0)
+        throw stepFailure('CommandFailed', `the large objects cannot be loaded: ${describeFailure(result)}`);
     } finally {
       await rm(dir, { recursive: true, force: true });
     }
@@ -75,6 +107,9 @@ export async function restoreLargeObjects(client: pg.Client, { binDir, file, ids
 }
 
 /** No password is ever in them. */
-export function connectionArgs({ host, port, user }: Pick<Server, 'host' | 'port' | 'user'>, database: string): string[] {
+export function connectionArgs(
+  { host, port, user }: Pick<Server, 'host' | 'port' | 'user'>,
+  database: string,
+): string[] {
   return [`--host=${host}`, `--port=${String(port)}`, `--username=${user}`, '--no-password', `--dbname=${database}`];
 }

@@ -12,7 +12,10 @@ export type DatabaseNames = { current: string; next: string; previous: string };
 export function databaseNames(database: string): DatabaseNames {
   const names = { current: database, next: `${database}__pgr_new`, previous: `${database}__pgr_previous` };
   if (Buffer.byteLength(names.previous) <= LONGEST_NAME) return names;
-  throw stepFailure('BadUsage', `the name ${database} is too long: the previous copy would be called ${names.previous}`);
+  throw stepFailure(
+    'BadUsage',
+    `the name ${database} is too long: the previous copy would be called ${names.previous}`,
+  );
 }
 
 /** Databases that belong to the server and are never replaced. */

@@ -30,13 +30,16 @@ export type Phase = {
 export type Outcome = Partial<Omit<DevPhaseResult, 'seconds'>>;
 
 /** The phase of a spec, with the session that holds its lock. */
-export function phaseOf(
-  spec: PhaseSpec,
-  server: Server,
-  maintenance: pg.Client,
-  progress: Phase['progress'],
-): Phase {
-  return { spec, plan: spec.plan, file: spec.file, server, names: databaseNames(spec.plan.target.database), maintenance, progress };
+export function phaseOf(spec: PhaseSpec, server: Server, maintenance: pg.Client, progress: Phase['progress']): Phase {
+  return {
+    spec,
+    plan: spec.plan,
+    file: spec.file,
+    server,
+    names: databaseNames(spec.plan.target.database),
+    maintenance,
+    progress,
+  };
 }
 
 /** Opens `count` sessions with a database at once. */

@@ -27,7 +27,9 @@ export async function readPostSql(files: DevPlan['postRestore']): Promise<PostSq
 /** A file and its sum. Throws NotFound, PreconditionFailed. */
 export async function readSqlFile(path: string): Promise<{ sql: string; sha256: string }> {
   const sql = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw stepFailure('NotFound', `cannot read ${path}: ${codeOf(error)}`, { hint: 'postRestore and postDeferred name files on the host of the restore' });
+    throw stepFailure('NotFound', `cannot read ${path}: ${codeOf(error)}`, {
+      hint: 'postRestore and postDeferred name files on the host of the restore',
+    });
   });
   const word = transactionWord(sql);
   if (word === null) return { sql, sha256: sha256Hex(sql) };

@@ -6,7 +6,16 @@ import { readTocOf } from './archive.js';
 import { contentOf } from './content.js';
 import { dropDatabase, openNext } from './databases.js';
 import { fingerprintOf } from './fingerprint.js';
-import { inSessions, isRefused, runStatement, saidOf, stateOf, statementFailure, type Outcome, type Phase } from './phase.js';
+import {
+  inSessions,
+  isRefused,
+  runStatement,
+  saidOf,
+  stateOf,
+  statementFailure,
+  type Outcome,
+  type Phase,
+} from './phase.js';
 import { createState, readState, type DevState } from './state.js';
 import type { TocEntry } from './toc.js';
 
@@ -21,7 +30,8 @@ export async function schemaPhase(phase: Phase): Promise<Outcome> {
   const fingerprint = fingerprintOf(plan);
   if ((await openNext(maintenance, server, names, fingerprint)) === 'found') {
     const state = await inSessions(phase, names.next, 1, ([client]) => readState(only(client)));
-    if (state !== null) return { outcome: 'already-done', notes: ['going on with the database that an earlier attempt began'] };
+    if (state !== null)
+      return { outcome: 'already-done', notes: ['going on with the database that an earlier attempt began'] };
     await dropDatabase(maintenance, names.next);
     await openNext(maintenance, server, names, fingerprint);
   }

@@ -60,7 +60,9 @@ export function parseToc(head: Buffer): Toc {
   const version = reader.byte();
   reader.byte();
   if (major !== 1 || version > NEWEST || version < OLDEST) {
-    throw new Error(`its format is ${String(major)}.${String(version)}, known are 1.${String(OLDEST)} to 1.${String(NEWEST)}`);
+    throw new Error(
+      `its format is ${String(major)}.${String(version)}, known are 1.${String(OLDEST)} to 1.${String(NEWEST)}`,
+    );
   }
   reader.intBytes = reader.byte();
   const offsetBytes = reader.byte();

@@ -28,11 +28,19 @@ export async function loadWhole(phase: Phase): Promise<Outcome> {
 async function runScript({ spec, file, server, names, progress }: Phase): Promise<void> {
   const program = (name: string): string => (spec.binDir === null ? name : path.join(spec.binDir, name));
   const args = ['--no-psqlrc', '--quiet', '--set=VERBOSITY=terse', '--set=SHOW_CONTEXT=never', '--set=ON_ERROR_STOP=1'];
-  const child = spawn(program('psql'), [...args, ...connectionArgs(server, names.next), '--single-transaction', '--output=/dev/null', '--file=-'], {
-    cwd: '/',
-    stdio: ['pipe', 'ignore', 'pipe'],
-    env: { ...minimalEnvironment(), PGOPTIONS: '-c synchronous_commit=off', ...(server.password === null ? {} : { PGPASSWORD: server.password }) },
-  });
+  const child = spawn(
+    program('psql'),
+    [...args, ...connectionArgs(server, names.next), '--single-transaction', '--output=/dev/null', '--file=-'],
+    {
+      cwd: '/',
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: {
+        ...minimalEnvironment(),
+        PGOPTIONS: '-c synchronous_commit=off',
+        ...(server.password === null ? {} : { PGPASSWORD: server.password }),
+      },
+    },
+  );
   let stderr = '';
   child.stderr.on('data', (data: Buffer) => {
     stderr = (stderr + data.toString('utf8')).slice(-4_096);
@@ -40,7 +48,11 @@ async function runScript({ spec, file, server, names, progress }: Phase): Promis
   child.stdin.on('error', () => undefined);
   const ended = new Promise<number | null>((resolve, reject) => {
     child.once('error', (error) => {
-      reject(stepFailure('PreconditionFailed', `cannot start psql: ${error.message}`, { hint: 'set binDir of the dev target' }));
+      reject(
+        stepFailure('PreconditionFailed', `cannot start psql: ${error.message}`, {
+          hint: 'set binDir of the dev target',
+        }),
+      );
     });
     child.once('close', resolve);
   });
@@ -49,7 +61,8 @@ async function runScript({ spec, file, server, names, progress }: Phase): Promis
     let done = 0;
     for await (const piece of scriptOf(program('pg_restore'), file)) {
       if (child.exitCode !== null || child.stdin.destroyed) break;
-      if (!child.stdin.write(piece)) await Promise.race([once(child.stdin, 'drain'), once(child, 'close')]).catch(() => undefined);
+      if (!child.stdin.write(piece))
+        await Promise.race([once(child.stdin, 'drain'), once(child, 'close')]).catch(() => undefined);
       done += piece.length;
       progress({ done, total: null, unit: 'bytes', note: 'restoring the whole dump' });
     }
@@ -71,6 +84,7 @@ function scriptOf(pgRestore: string, file: Phase['file']): AsyncIterable<Buffer>
   return outputOf({
     program: pgRestore,
     args: ['--no-owner', '--no-privileges', '--no-subscriptions', '--no-publications', '--file=-', file.path],
-    failed: (stderr) => stepFailure('BackupCorrupt', `${file.path} cannot be read: ${stderr.trim().split('\n').at(-1) ?? ''}`),
+    failed: (stderr) =>
+      stepFailure('BackupCorrupt', `${file.path} cannot be read: ${stderr.trim().split('\n').at(-1) ?? ''}`),
   });
 }

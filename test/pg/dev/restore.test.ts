@@ -80,7 +80,10 @@ test.each(['zstd', 'lz4'] as const)('rows that are packed with %s are read', asy
   await scene.run(plan, 'schema');
   await scene.dev_sql("insert into pgr_restore.done (key) values ('large-objects')", 'shop_dev__pgr_new');
   await scene.run(plan, 'load', 'finish', 'swap');
-  expect({ ...((await restored()) as object), large: null }).toEqual({ ...((await production()) as object), large: null });
+  expect({ ...((await restored()) as object), large: null }).toEqual({
+    ...((await production()) as object),
+    large: null,
+  });
 });
 
 test.each(['plain', 'tar', 'inserts'] as const)('a dump of kind %s is restored in one piece', async (kind) => {
@@ -96,7 +99,8 @@ test('fast leaves the deferred rows out, deferred brings them with everything th
   const loaded = await scene.run(plan, 'schema', 'load');
   expect(loaded.deferred.sort()).toEqual(['log.audits', 'public.visits']);
   expect((await scene.run(plan, 'finish', 'swap')).problems).toEqual([]);
-  const [before] = await scene.dev_sql(`select (select count(*) from visits) as visits, (select count(*) from log.audits) as audits,
+  const [before] =
+    await scene.dev_sql(`select (select count(*) from visits) as visits, (select count(*) from log.audits) as audits,
     (select count(*) from orders) as orders, (select count(*) from order_visits) as links, (select count(*) from pg_indexes where indexname = 'visits_agent') as indexes`);
   expect(before).toEqual({ visits: '0', audits: '0', orders: String(ROWS), links: '1000', indexes: '1' });
   // What is not there yet can be used all the same: a new visit has a number that no old one has.
@@ -163,7 +167,9 @@ test('an application that connects again and again does not hold the swap up', a
     await scene.run(plan, 'swap');
   } finally {
     going = false;
-    await scene.dev.query("select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()");
+    await scene.dev.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()",
+    );
     await Promise.all(apps);
   }
   expect(await scene.dev_sql('select count(*) from orders')).toEqual([{ count: String(ROWS) }]);
@@ -171,18 +177,29 @@ test('an application that connects again and again does not hold the swap up', a
 
 test('the SQL of the team has run before anybody can connect, all of it or nothing', async () => {
   const good = path.join(scene.dir, 'anonymise.sql');
-  await writeFile(good, "update customers set email = 'c' || id || '@dev.example';\ncreate table dev_users (name text);\n");
+  await writeFile(
+    good,
+    "update customers set email = 'c' || id || '@dev.example';\ncreate table dev_users (name text);\n",
+  );
   const bad = path.join(scene.dir, 'bad.sql');
   await writeFile(bad, 'insert into dev_users values (1, 2, 3);\n');
   const failing = await scene.plan(scene.dumps.custom, { postRestore: [await sqlFile(good), await sqlFile(bad)] });
   await scene.run(failing, 'schema', 'load');
-  await expect(scene.run(failing, 'finish')).rejects.toMatchObject({ type: 'CommandFailed', message: expect.stringMatching(/bad.sql/) });
-  const [half] = await scene.dev_sql("select (select count(*) from customers where email like '%prod%') as prod, to_regclass('dev_users') as users", 'shop_dev__pgr_new');
+  await expect(scene.run(failing, 'finish')).rejects.toMatchObject({
+    type: 'CommandFailed',
+    message: expect.stringMatching(/bad.sql/),
+  });
+  const [half] = await scene.dev_sql(
+    "select (select count(*) from customers where email like '%prod%') as prod, to_regclass('dev_users') as users",
+    'shop_dev__pgr_new',
+  );
   expect(half).toEqual({ prod: '500', users: null });
   await expect(scene.dev_sql('select 1')).rejects.toThrow(/does not exist/);
   const plan = await scene.plan(scene.dumps.custom, { postRestore: [await sqlFile(good)] });
   await scene.run(plan, ...UNTIL_USABLE);
-  const [after] = await scene.dev_sql("select (select count(*) from customers where email like '%prod%') as prod, (select count(*) from order_totals) as totals");
+  const [after] = await scene.dev_sql(
+    "select (select count(*) from customers where email like '%prod%') as prod, (select count(*) from order_totals) as totals",
+  );
   expect(after).toMatchObject({ prod: '0' });
 });
 
@@ -194,7 +211,9 @@ test('nobody but superusers can connect to a database that is not finished', asy
   const url = scene.dev.url.replace('postgres@', 'app@').replace(/postgres$/, 'shop_dev__pgr_new');
   await expect(query(url, 'select 1')).rejects.toThrow(/too many connections/);
   await scene.run(plan, 'finish', 'swap');
-  expect(await query(scene.dev.url.replace('postgres@', 'app@').replace(/postgres$/, 'shop_dev'), 'select 1 as one')).toEqual([{ one: 1 }]);
+  expect(
+    await query(scene.dev.url.replace('postgres@', 'app@').replace(/postgres$/, 'shop_dev'), 'select 1 as one'),
+  ).toEqual([{ one: 1 }]);
 });
 
 test('views that are not wanted stay empty', async () => {

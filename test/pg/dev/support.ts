@@ -94,7 +94,14 @@ async function makeDumps(dir: string, cluster: Cluster, url: string): Promise<Sc
     runProgramOrFail(path.join(cluster.binDir, 'pg_dump'), ['-d', url, ...args]);
   await dump('-Fc', '-f', file('shop.dump'));
   // Into a pipe it cannot seek back to write down the offsets.
-  await runProgramOrFail('sh', ['-c', '"$1" -d "$2" -Fc --compress=0 | cat > "$3"', '-', path.join(cluster.binDir, 'pg_dump'), url, file('piped.dump')]);
+  await runProgramOrFail('sh', [
+    '-c',
+    '"$1" -d "$2" -Fc --compress=0 | cat > "$3"',
+    '-',
+    path.join(cluster.binDir, 'pg_dump'),
+    url,
+    file('piped.dump'),
+  ]);
   await dump('-Fd', '-j2', '-f', file('shop.dir'));
   await dump('-f', file('shop.sql'));
   await packAgain(file('piped.dump'), file('zstd.dump'), 'zstd');
@@ -126,7 +133,7 @@ async function packAgain(from: string, to: string, program: keyof typeof CODES):
   const head = Buffer.from(content.subarray(0, toc.endsAt));
   head[COMPRESSION_AT] = CODES[program];
   const handle = await open(from, 'r');
-  const pieces = [head];
+  const pieces: Buffer[] = [head];
   try {
     for (const block of await scanBlocks(handle, toc.intBytes, toc.endsAt)) {
       const isData = content[block.offset] === 1;
@@ -135,7 +142,15 @@ async function packAgain(from: string, to: string, program: keyof typeof CODES):
       for await (const piece of readBlock(handle, toc.intBytes, block)) rows.push(piece);
       const packed = spawnSync(program, ['-c', '-q'], { input: Buffer.concat(rows), maxBuffer: 1 << 28 }).stdout;
       const half = packed.length >> 1;
-      pieces.push(Buffer.from([1]), integer(block.id), integer(half), packed.subarray(0, half), integer(packed.length - half), packed.subarray(half), integer(0));
+      pieces.push(
+        Buffer.from([1]),
+        integer(block.id),
+        integer(half),
+        packed.subarray(0, half),
+        integer(packed.length - half),
+        packed.subarray(half),
+        integer(0),
+      );
     }
   } finally {
     await handle.close();
@@ -213,12 +228,23 @@ function fillScene(dir: string, production: Cluster, dev: Cluster, dumps: Scene[
 
 function fileOf(file: string): DevDumpFile {
   const name = path.basename(file);
-  const format = name.endsWith('.sql') ? 'plain' : name.endsWith('.dir') ? 'directory' : name.endsWith('.tar') ? 'tar' : 'custom';
+  const format = name.endsWith('.sql')
+    ? 'plain'
+    : name.endsWith('.dir')
+      ? 'directory'
+      : name.endsWith('.tar')
+        ? 'tar'
+        : 'custom';
   const whole = format === 'plain' || format === 'tar' || name.startsWith('inserts');
   return { path: file, format, compression: 'none', bytes: 1, whole };
 }
 
 /** A file of SQL as a plan names it. */
 export async function sqlFile(file: string): Promise<{ path: string; sha256: string }> {
-  return { path: file, sha256: createHash('sha256').update(await readFile(file)).digest('hex') };
+  return {
+    path: file,
+    sha256: createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex'),
+  };
 }

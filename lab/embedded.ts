@@ -1,0 +1,118 @@
+/**
+ * The Temporal of a machine that has none, for `pgr restore-dev`: a development server on loopback and one worker. Both outlive the command; what runs
+ * already is left alone. The worker serves the developer's host and writes nothing into any environment.
+ */
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import path from 'node:path';
+
+import type { Config } from '../config/schema.js';
+import { SEARCH_ATTRIBUTES } from './commands.js';
+import { findRunning, startDetached, waitUntilReady, type DetachedProgram } from './process.js';
+import { findTemporal } from './tools.js';
+
+export type EmbeddedRequest = {
+  config: Config;
+  configPath: string;
+  host: string;
+  env: Readonly<Record<string, string | undefined>>;
+  node: string;
+  distDir: string;
+  progress: (text: string) => void;
+};
+
+const READY_TIMEOUT_MS = 60_000;
+const LISTEN_TIMEOUT_MS = 1_000;
+/** Start-dev's own distance between the two. */
+const UI_AFTER = 1_000;
+const WORKER_READY_TEXT = 'worker is ready';
+
+/** Starts what does not run; names what it started. */
+export async function startEmbedded(request: EmbeddedRequest): Promise<string[]> {
+  const dir = path.join(request.config.stateDir, 'embedded');
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const port = request.config.temporal.embeddedPort;
+  const started: string[] = [];
+  if (!(await listens(port))) {
+    await startServer(request, dir, port);
+    started.push(`temporal at 127.0.0.1:${String(port)}`);
+  }
+  if (await startWorker(request, dir)) started.push('a worker');
+  return started;
+}
+
+async function listens(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port });
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(LISTEN_TIMEOUT_MS) });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function startServer({ config, env, progress }: EmbeddedRequest, dir: string, port: number): Promise<void> {
+  const toolsDir = path.join(config.stateDir, 'tools');
+  const tool = await findTemporal({ toolsDir, env: { ...env }, serverUser: null, progress });
+  const file = path.join(dir, 'temporal.db');
+  const program: DetachedProgram = {
+    name: 'temporal',
+    program: tool.path,
+    args: embeddedTemporalArgs({ file, port, namespace: config.temporal.namespace ?? 'default' }),
+    logFile: path.join(dir, 'temporal.log'),
+    signature: ['start-dev', '--db-filename', file],
+  };
+  const identity = (await findRunning(undefined, program.signature)) ?? (await startDetached(program));
+  await waitUntilReady(program, identity, () => listens(port), READY_TIMEOUT_MS);
+}
+
+/** Arguments of the development server. Pure. */
+export function embeddedTemporalArgs({
+  file,
+  port,
+  namespace,
+}: {
+  file: string;
+  port: number;
+  namespace: string;
+}): string[] {
+  return [
+    ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(port + UI_AFTER)],
+    ...['--db-filename', file, '--namespace', namespace, '--log-level', 'warn', '--ui-disable-news-fetch'],
+    ...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
+  ];
+}
+
+/** False when one runs with this config. */
+async function startWorker({ configPath, host, node, distDir, env }: EmbeddedRequest, dir: string): Promise<boolean> {
+  const args = [
+    path.join(distDir, 'workers', 'main.js'),
+    'worker',
+    '--embedded',
+    '--config',
+    configPath,
+    '--host',
+    host,
+  ];
+  const program: DetachedProgram = {
+    name: 'worker',
+    program: node,
+    args,
+    logFile: path.join(dir, 'worker.log'),
+    signature: ['worker', '--embedded', '--config', configPath],
+    env: { ...env },
+  };
+  if ((await findRunning(undefined, program.signature)) !== null) return false;
+  const from = await stat(program.logFile).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  const identity = await startDetached(program);
+  const ready = async (): Promise<boolean> =>
+    (await readFile(program.logFile)).subarray(from).toString('utf8').includes(WORKER_READY_TEXT);
+  await waitUntilReady(program, identity, ready, READY_TIMEOUT_MS);
+  return true;
+}

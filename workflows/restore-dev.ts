@@ -1,0 +1,124 @@
+/** A developer's database is made anew from a recent dump, beside the one in use, and swapped in when it is complete. No environment is touched. */
+import { workflowInfo } from '@temporalio/workflow';
+
+import type {
+  DevPhase,
+  DevPhaseResult,
+  DevPlan,
+  DevResult,
+  FetchDevDumpResult,
+  PrepareDevTargetResult,
+} from '../shared/contracts/dev.js';
+import type { RestoreDevInput } from '../shared/contracts/runs.js';
+import type { FailureType } from '../shared/failures.js';
+import { shellWord } from '../shared/dump-commands.js';
+import { RESTORE_DEV, type RestoreDevStep } from '../shared/runbooks/restore-dev.js';
+import { devPlanView } from '../shared/run-state-dev.js';
+import { onHost } from './lib/activity-proxies.js';
+import { nowIso, secondsSince } from './lib/clock.js';
+import { conductRun } from './lib/conduct-run.js';
+import { Run } from './lib/run.js';
+
+type DevRun = Run<RestoreDevStep>;
+type Ready = { plan: DevPlan; fetched: FetchDevDumpResult; server: PrepareDevTargetResult };
+
+/** Nothing was touched, and the same call can only be refused again. */
+const REFUSALS: readonly FailureType[] = [
+  ...([
+    'BadUsage',
+    'ConfigInvalid',
+    'EnvironmentUnknown',
+    'NotFound',
+    'CredentialsRefused',
+    'IdentityMismatch',
+  ] as const),
+  ...(['NotAllowed', 'PreconditionFailed', 'SpaceMissing', 'BackupCorrupt'] as const),
+];
+
+export async function restoreDev(input: RestoreDevInput): Promise<DevResult> {
+  const run: DevRun = new Run(RESTORE_DEV, input, input.into);
+  return conductRun(run, input, async () => {
+    const ready = await prepare(run, input);
+    const phase = phasesOf(input, ready);
+    const results = input.mode === 'deferred' ? await bringDeferred(run, phase) : await makeAnew(run, phase);
+    return resultOf(run, ready, results);
+  });
+}
+
+async function prepare(run: DevRun, input: RestoreDevInput): Promise<Ready> {
+  const { environment, host, mode, source, into, password } = input;
+  const { workflowId, runId } = workflowInfo();
+  const here = onHost(host);
+  const plan = await run.step(
+    'check-target',
+    () => here.planDevRestore({ environment, host, mode, source, into, password, requestedAt: nowIso() }),
+    { refusals: REFUSALS },
+  );
+  run.setPlan(devPlanView(plan), plan);
+  const asked = { plan, run: workflowId, runId };
+  const fetched = await run.step('fetch-dump', () => onHost(host).fetchDevDump(asked), { refusals: ['BackupCorrupt'] });
+  const server = await run.step('prepare-target', () => here.prepareDevTarget(asked), {
+    refusals: ['IdentityMismatch'],
+  });
+  return { plan, fetched, server };
+}
+
+type RunPhase = (phase: DevPhase) => Promise<DevPhaseResult>;
+
+function phasesOf({ host }: RestoreDevInput, { plan, fetched, server }: Ready): RunPhase {
+  const { workflowId, runId } = workflowInfo();
+  const { systemIdentifier } = server;
+  return (phase) =>
+    onHost(host).runDevPhase({ plan, run: workflowId, runId, phase, file: fetched.file, systemIdentifier });
+}
+
+async function makeAnew(run: DevRun, phase: RunPhase): Promise<DevPhaseResult[]> {
+  const schema = await run.step('restore-schema', () => phase('schema'), { refusals: ['IdentityMismatch'] });
+  const loaded = await loadTables(run, () => phase('load'), phase);
+  const finished = await finishDatabase(run, () => phase('finish'));
+  await run.step('swap-in', () => phase('swap'));
+  return [schema, loaded, finished];
+}
+
+async function bringDeferred(run: DevRun, phase: RunPhase): Promise<DevPhaseResult[]> {
+  const loaded = await loadTables(run, () => phase('load-deferred'), phase);
+  return [loaded, await finishDatabase(run, () => phase('finish-deferred'))];
+}
+
+/** An abort puts the settings of the server back at once; a kill leaves that to whoever comes next. */
+function loadTables(run: DevRun, work: () => Promise<DevPhaseResult>, phase: RunPhase): Promise<DevPhaseResult> {
+  return run.step('load-tables', work, {
+    undo: { step: 'put-back-settings', title: 'Put the settings of the server back', work: () => phase('put-back') },
+  });
+}
+
+async function finishDatabase(run: DevRun, work: () => Promise<DevPhaseResult>): Promise<DevPhaseResult> {
+  run.undo.forget('put-back-settings');
+  return run.step('finish-database', work);
+}
+
+function resultOf(run: DevRun, { plan, server }: Ready, results: DevPhaseResult[]): DevResult {
+  const usableSeconds = secondsSince(run.view.startedAt, nowIso());
+  const deferred = results.flatMap((result) => result.deferred);
+  const commands = [
+    `psql ${shellWord(server.url)}`,
+    ...(deferred.length === 0 ? [] : [`pgr restore-dev ${plan.environment} --deferred`]),
+  ];
+  run.view.measured.restoreSeconds = usableSeconds;
+  run.view.next = commands;
+  const { database } = plan.target;
+  return {
+    outcome: 'usable',
+    mode: plan.mode,
+    plan,
+    url: server.url,
+    previous: plan.mode === 'deferred' || plan.replaces === null ? null : `${database}__pgr_previous`,
+    usableSeconds,
+    bytes: results.reduce((sum, { bytes }) => sum + bytes, 0),
+    tables: results.reduce((sum, { tables }) => sum + tables, 0),
+    deferred,
+    problems: results.at(-1)?.problems ?? [],
+    notes: results.flatMap(({ notes }) => notes),
+    commands,
+  };
+}
