@@ -9,6 +9,7 @@ import type {
   FetchDevDumpResult,
   PrepareDevTargetResult,
 } from '../shared/contracts/dev.js';
+import type { EvidenceCheck } from '../shared/contracts/sandbox.js';
 import type { RestoreDevInput } from '../shared/contracts/runs.js';
 import type { FailureType } from '../shared/failures.js';
 import { shellWord } from '../shared/dump-commands.js';
@@ -40,7 +41,7 @@ export async function restoreDev(input: RestoreDevInput): Promise<DevResult> {
   return conductRun(run, input, async () => {
     const ready = await prepare(run, input);
     const phase = phasesOf(input, ready);
-    const results = input.mode === 'deferred' ? await bringDeferred(run, phase) : await makeAnew(run, phase);
+    const results = input.mode === 'deferred' ? await bringDeferred(run, phase) : await makeAnew(run, input, phase);
     return resultOf(run, ready, results);
   });
 }
@@ -72,12 +73,20 @@ function phasesOf({ host }: RestoreDevInput, { plan, fetched, server }: Ready): 
     onHost(host).runDevPhase({ plan, run: workflowId, runId, phase, file: fetched.file, systemIdentifier });
 }
 
-async function makeAnew(run: DevRun, phase: RunPhase): Promise<DevPhaseResult[]> {
+async function makeAnew(run: DevRun, { mode }: RestoreDevInput, phase: RunPhase): Promise<DevPhaseResult[]> {
   const schema = await run.step('restore-schema', () => phase('schema'), { refusals: ['IdentityMismatch'] });
   const loaded = await loadTables(run, () => phase('load'), phase);
   const finished = await finishDatabase(run, () => phase('finish'));
   await run.step('swap-in', () => phase('swap'));
-  return [schema, loaded, finished];
+  noteUsable(run);
+  if (mode === 'full') return [schema, loaded, finished];
+  return [schema, loaded, finished, await run.step('prove-keys', () => phase('prove'))];
+}
+
+/** The time that counts: from the request until a developer can work. */
+function noteUsable(run: DevRun): void {
+  run.view.measured.restoreSeconds = secondsSince(run.view.startedAt, nowIso());
+  run.publish();
 }
 
 async function bringDeferred(run: DevRun, phase: RunPhase): Promise<DevPhaseResult[]> {
@@ -97,15 +106,36 @@ async function finishDatabase(run: DevRun, work: () => Promise<DevPhaseResult>):
   return run.step('finish-database', work);
 }
 
+/** What a developer should know: shown with the run. */
+function evidenceOf(
+  results: readonly DevPhaseResult[],
+  usableSeconds: number,
+  deferred: readonly string[],
+  problems: readonly string[],
+): EvidenceCheck[] {
+  const tables = results.reduce((sum, result) => sum + result.tables, 0);
+  const notes = results.flatMap((result) => result.notes);
+  return [
+    { check: 'usable', expected: 'yes', actual: `after ${usableSeconds.toFixed(1)} s, ${String(tables)} tables loaded`, ok: true },
+    ...(deferred.length === 0
+      ? []
+      : [{ check: 'rows that come with --deferred', expected: '-', actual: deferred.join(', '), ok: true }]),
+    ...notes.map((actual) => ({ check: 'note', expected: '-', actual, ok: true })),
+    ...problems.map((actual) => ({ check: 'statement of the dump', expected: 'accepted', actual, ok: false })),
+  ];
+}
+
 function resultOf(run: DevRun, { plan, server }: Ready, results: DevPhaseResult[]): DevResult {
-  const usableSeconds = secondsSince(run.view.startedAt, nowIso());
+  if (run.view.measured.restoreSeconds === undefined) noteUsable(run);
+  const { restoreSeconds: usableSeconds = 0 } = run.view.measured;
   const deferred = results.flatMap((result) => result.deferred);
   const commands = [
     `psql ${shellWord(server.url)}`,
     ...(deferred.length === 0 ? [] : [`pgr restore-dev ${plan.environment} --deferred`]),
   ];
-  run.view.measured.restoreSeconds = usableSeconds;
   run.view.next = commands;
+  const problems = results.at(-1)?.problems ?? [];
+  run.view.evidence = evidenceOf(results, usableSeconds, deferred, problems);
   const { database } = plan.target;
   return {
     outcome: 'usable',
@@ -117,7 +147,7 @@ function resultOf(run: DevRun, { plan, server }: Ready, results: DevPhaseResult[
     bytes: results.reduce((sum, { bytes }) => sum + bytes, 0),
     tables: results.reduce((sum, { tables }) => sum + tables, 0),
     deferred,
-    problems: results.at(-1)?.problems ?? [],
+    problems,
     notes: results.flatMap(({ notes }) => notes),
     commands,
   };

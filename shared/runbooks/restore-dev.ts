@@ -12,6 +12,7 @@ export const RESTORE_DEV = {
     { id: 'load-tables', title: 'Load the tables, build indexes and constraints', changes: false },
     { id: 'finish-database', title: 'Run the SQL of the team, refresh views, analyze', changes: false },
     { id: 'swap-in', title: 'Swap it in; the old database is kept as the previous one', changes: false },
+    { id: 'prove-keys', title: 'Prove the foreign keys of old rows; the database is usable already', changes: false },
   ],
 } as const satisfies Runbook;
 

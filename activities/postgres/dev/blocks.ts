@@ -4,6 +4,8 @@ import type { FileHandle } from 'node:fs/promises';
 const BLOCK_DATA = 1;
 const BLOCK_LARGE_OBJECTS = 3;
 const WINDOW_BYTES = 1024 * 1024;
+/** Chunks are small (4 kB before PostgreSQL 16): they are handed on together. */
+const PIECE_BYTES = 256 * 1024;
 
 /** Where the data of an entry lie. */
 export type Block = { id: number; offset: number; bytes: number };
@@ -43,16 +45,14 @@ export class ForwardReader {
     return negative ? -value : value;
   }
 
-  /** Bytes of a chunk in pieces that belong to the caller. */
-  async *take(length: number): AsyncGenerator<Buffer> {
-    for (let left = length; left > 0;) {
-      if (!(await this.#have(1))) throw new CutOff(this.at);
-      const from = this.at - this.#windowAt;
-      const piece = Buffer.from(this.#buffer.subarray(from, Math.min(this.#windowBytes, from + left)));
-      this.at += piece.length;
-      left -= piece.length;
-      yield piece;
-    }
+  /** Copies the next bytes to `target`; returns how many, at most `length`. */
+  async copyTo(target: Buffer, at: number, length: number): Promise<number> {
+    if (!(await this.#have(1))) throw new CutOff(this.at);
+    const from = this.at - this.#windowAt;
+    const end = Math.min(this.#windowBytes, from + Math.min(length, target.length - at));
+    this.#buffer.copy(target, at, from, end);
+    this.at += end - from;
+    return end - from;
   }
 
   async #have(length: number): Promise<boolean> {
@@ -99,7 +99,7 @@ async function skipChunks(reader: ForwardReader, fileBytes: number): Promise<voi
   }
 }
 
-/** The compressed data of the block at `offset`, which must be that of entry `id`. */
+/** The compressed data of the block, in pieces that belong to the caller at `offset`, which must be that of entry `id`. */
 export async function* readBlock(
   handle: FileHandle,
   intBytes: number,
@@ -109,9 +109,19 @@ export async function* readBlock(
   const type = await reader.byte();
   const found = type === BLOCK_DATA ? await reader.int() : null;
   if (found !== id) throw new Error(`at byte ${String(offset)} there are not the data of entry ${String(id)}`);
-  for (;;) {
-    const length = await reader.int();
-    if (length === 0) return;
-    yield* reader.take(length);
+  let piece = Buffer.allocUnsafe(PIECE_BYTES);
+  let filled = 0;
+  for (let left = await reader.int(); left !== 0; left = await reader.int()) {
+    if (left < 0) throw new Error(`there is no chunk at byte ${String(reader.at)}`);
+    while (left > 0) {
+      const copied = await reader.copyTo(piece, filled, left);
+      left -= copied;
+      filled += copied;
+      if (filled < PIECE_BYTES) continue;
+      yield piece;
+      piece = Buffer.allocUnsafe(PIECE_BYTES);
+      filled = 0;
+    }
   }
+  if (filled > 0) yield piece.subarray(0, filled);
 }

@@ -177,7 +177,7 @@ async function attempt(client: pg.Client, sql: string): Promise<string | null> {
 }
 
 /** Foreign keys that wait for their rows, all at once. */
-async function proveAll(clients: readonly pg.Client[], post: readonly PostItem[]): Promise<void> {
+export async function proveAll(clients: readonly pg.Client[], post: readonly PostItem[]): Promise<void> {
   const done = await readDone(only(clients[0]));
   const tasks = post
     .filter(({ entry }) => entry.desc === 'FK CONSTRAINT' && !done.has(provenKey(entry.id)))

@@ -42,7 +42,7 @@ async function loadArchive(phase: Phase): Promise<Outcome> {
       const tasks = [
         ...tableTasks({ phase, archive, content, meter }),
         ...otherData(phase, content),
-        ...postTasks(content, archive, meter),
+        ...postTasks(content, archive, meter, plan.mode === 'full'),
       ].filter(({ key }) => !done.has(key));
       await runTasks(tasks, clients);
       const deferred = content.tables.filter((table) => table.deferred).map(({ table }) => table);

@@ -3,6 +3,8 @@ import type { JobProgress } from '../../lib/job-runner.js';
 import type { Archive } from './archive.js';
 import type { Content } from './content.js';
 
+const TELL_EVERY_MS = 250;
+
 export type Meter = {
   /** Bytes of a table that is being read. */
   read(key: string, bytes: number): void;
@@ -27,7 +29,11 @@ export function createMeter(
   const reading = new Map<string, number>();
   let builtCount = post.filter(({ entry }) => done.has(`post:${String(entry.id)}`)).length;
   const sum = (map: ReadonlyMap<string, number>): number => [...map.values()].reduce((a, b) => a + b, 0);
+  let toldMs = 0;
   const tell = (): void => {
+    // Pieces come by the thousand; telling is a file that is written.
+    if (Date.now() - toldMs < TELL_EVERY_MS) return;
+    toldMs = Date.now();
     const note = `tables ${String(loaded.size)} of ${String(wanted.length)}, indexes and constraints ${String(builtCount)} of ${String(post.length)}`;
     report({ done: Math.min(total, sum(loaded) + sum(reading)), total, unit: 'bytes', note });
   };

@@ -31,21 +31,22 @@ export function foreignKeyOf(sql: string): ForeignKey | null {
 export const postKey = (id: number): string => `post:${String(id)}`;
 export const provenKey = (id: number): string => `proven:${String(id)}`;
 
-/** A task for each item, and one more for each foreign key that is proven apart. */
+/** A task for each item, and with `proveNow` one more for each foreign key that is proven apart. */
 export function postTasks(
   { post, tables }: Pick<Content, 'post' | 'tables'>,
   archive: Pick<Archive, 'bytesOf'>,
   meter: Pick<Meter, 'built'>,
+  proveNow: boolean,
 ): Task<pg.Client>[] {
   const bytesOfTable = new Map(tables.map(({ tableId, entry }) => [tableId, archive.bytesOf(entry.id)]));
   const weightOf = ({ tables: own }: PostItem): number => own.reduce((sum, id) => sum + (bytesOfTable.get(id) ?? 0), 0);
-  return post.flatMap((item) => itemTasks(item, post, { weight: weightOf(item), meter }));
+  return post.flatMap((item) => itemTasks(item, post, { weight: weightOf(item), meter, proveNow }));
 }
 
 function itemTasks(
   item: PostItem,
   all: readonly PostItem[],
-  { weight, meter }: { weight: number; meter: Pick<Meter, 'built'> },
+  { weight, meter, proveNow }: { weight: number; meter: Pick<Meter, 'built'>; proveNow: boolean },
 ): Task<pg.Client>[] {
   const { entry, tables, exclusive } = item;
   const key = postKey(entry.id);
@@ -61,7 +62,7 @@ function itemTasks(
       meter.built(entry.tag);
     },
   };
-  if (foreignKey === null || item.unproven) return [task];
+  if (foreignKey === null || item.unproven || !proveNow) return [task];
   const others = all.filter((other) => other.entry.desc === 'FK CONSTRAINT' && sharesTable(other, item));
   return [
     task,

@@ -7,6 +7,7 @@ import { finishPhase } from './finish-phase.js';
 import { loadPhase } from './load-phase.js';
 import { databaseNames } from './names.js';
 import { phaseOf, type Outcome, type Phase, type PhaseSpec } from './phase.js';
+import { provePhase } from './prove-phase.js';
 import { schemaPhase } from './schema-phase.js';
 import { putBackSettings } from './server-settings.js';
 import { swapPhase } from './swap-phase.js';
@@ -16,6 +17,7 @@ const PHASES: Readonly<Record<DevPhase, (phase: Phase) => Promise<Outcome>>> = {
   load: loadPhase,
   finish: finishPhase,
   swap: swapPhase,
+  prove: provePhase,
   'load-deferred': loadDeferredPhase,
   'finish-deferred': finishDeferredPhase,
   'put-back': () => Promise.resolve({}),
