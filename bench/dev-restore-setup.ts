@@ -33,7 +33,8 @@ const ROWS_OF_GIGABYTE = 1_350_000;
 function schemaOf(gigabytes: number): string {
   const rows = Math.ceil(ROWS_OF_GIGABYTE * gigabytes);
   const customers = Math.ceil(rows / 10);
-  const text = (count: number): string => Array.from({ length: count }, (_, at) => `md5((g * 7 + ${String(at)})::text)`).join(" || ' ' || ");
+  const text = (count: number): string =>
+    Array.from({ length: count }, (_, at) => `md5((g * 7 + ${String(at)})::text)`).join(" || ' ' || ");
   return `
     create table customers (id bigint primary key, email text not null, name text not null, country text not null);
     create table orders (id bigint primary key, customer_id bigint not null, placed timestamptz not null, state text not null, note text);
@@ -86,12 +87,21 @@ export async function makeDevBench(request: {
   }
   const dataDir = path.join(dir, 'data');
   const run = (program: string, ...args: string[]): Promise<string> =>
-    runProgram(path.join(binDir, program), [...args], { user, env: { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' } });
+    runProgram(path.join(binDir, program), [...args], {
+      user,
+      env: { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' },
+    });
   await run('initdb', '-D', dataDir, '-U', 'postgres', '--auth=trust', '--no-sync', '--locale=C', '-E', 'UTF8');
   closers.add(() => stopServer({ dataDir, mode: 'immediate' }));
   closers.add(() => stopServer({ dataDir: path.join(parent, 'own', 'data'), mode: 'immediate' }));
   const options = ['-c', 'listen_addresses=127.0.0.1', '-c', `port=${String(port)}`, '-c', 'unix_socket_directories='];
-  await startServer({ binDir, dataDir, options, logFile: path.join(parent, 'server.log'), ...(user === null ? {} : { owner: user }) });
+  await startServer({
+    binDir,
+    dataDir,
+    options,
+    logFile: path.join(parent, 'server.log'),
+    ...(user === null ? {} : { owner: user }),
+  });
   const dump = path.join(dir, 'shop.dump');
   say(`making a dump of about ${String(gigabytes)} GB`);
   await run('createdb', 'shop');
@@ -100,8 +110,18 @@ export async function makeDevBench(request: {
   await run('dropdb', 'shop');
   await run('psql', '-q', '-c', 'checkpoint');
   const config = path.join(parent, 'recovery.yaml');
-  await writeFile(config, stringify(configOf({ ...request, binDir, user, port, nobody, ownPort, temporalPort, dump })), { mode: 0o644 });
-  const servers = await startPgrServers({ dir: parent, distDir, configPath: config, temporalPort, temporal: tools.temporal.path });
+  await writeFile(
+    config,
+    stringify(configOf({ ...request, binDir, user, port, nobody, ownPort, temporalPort, dump })),
+    { mode: 0o644 },
+  );
+  const servers = await startPgrServers({
+    dir: parent,
+    distDir,
+    configPath: config,
+    temporalPort,
+    temporal: tools.temporal.path,
+  });
   closers.add(() => servers.close());
   const program = path.join(distDir, 'cli', 'main.js');
   const env = { ...secretEnvironment(), PGR_USER: 'bench' };
@@ -109,7 +129,9 @@ export async function makeDevBench(request: {
     ...{ binDir, user, port, dump, run },
     dumpBytes: (await stat(dump)).size,
     pgr: async (...args) =>
-      JSON.parse(await runProgram(process.execPath, [program, ...args, '--config', config, '--json'], { env })) as unknown,
+      JSON.parse(
+        await runProgram(process.execPath, [program, ...args, '--config', config, '--json'], { env }),
+      ) as unknown,
   };
 }
 
@@ -130,8 +152,21 @@ function configOf({ parent, jobs, binDir, user, port, nobody, ownPort, temporalP
   const runAs = user === null ? {} : { runAs: user.name };
   const environment = (target: object): unknown => ({
     postgres: {},
-    nodes: [{ name: 'a', host: 'a', address: '127.0.0.1', port: nobody, dataDir: '/srv/nobody', binDir, runtime: { kind: 'process', ...runAs } }],
-    routing: { kind: 'multihost', url: `postgresql://postgres@127.0.0.1:${String(nobody)}/postgres?target_session_attrs=read-write` },
+    nodes: [
+      {
+        name: 'a',
+        host: 'a',
+        address: '127.0.0.1',
+        port: nobody,
+        dataDir: '/srv/nobody',
+        binDir,
+        runtime: { kind: 'process', ...runAs },
+      },
+    ],
+    routing: {
+      kind: 'multihost',
+      url: `postgresql://postgres@127.0.0.1:${String(nobody)}/postgres?target_session_attrs=read-write`,
+    },
     backups: { kind: 's3', bucket: 'none', accessKeyId: 'env:PGR_BENCH_KEY', secretAccessKey: 'env:PGR_BENCH_SECRET' },
     heartbeat: { enabled: false },
     dev: {

@@ -14,8 +14,12 @@ import { goalText, median, medianWithRange, tableText } from './figures.js';
 import { seconds } from './measured.js';
 import { BENCH_ENVIRONMENT } from './setup.js';
 
-type Way = { name: string; /** Seconds until usable, null for all of the time that it took. */
-  run(bench: DevBench, say: (text: string) => void): Promise<number | null>; environment: string; deferred: boolean };
+type Way = {
+  name: string; /** Seconds until usable, null for all of the time that it took. */
+  run(bench: DevBench, say: (text: string) => void): Promise<number | null>;
+  environment: string;
+  deferred: boolean;
+};
 
 const WAYS: Record<string, Way> = {
   a: {
@@ -90,7 +94,8 @@ async function main(): Promise<void> {
 }
 
 async function measure(bench: DevBench, way: Way): Promise<number> {
-  for (const name of ['shop', 'shop__pgr_new', 'shop__pgr_previous']) await bench.run('dropdb', '--if-exists', '--force', name);
+  for (const name of ['shop', 'shop__pgr_new', 'shop__pgr_previous'])
+    await bench.run('dropdb', '--if-exists', '--force', name);
   await bench.run('psql', '-q', '-c', 'checkpoint');
   const started = performance.now();
   const usable = await way.run(bench, say);
@@ -102,14 +107,18 @@ async function measure(bench: DevBench, way: Way): Promise<number> {
 
 /** The rows are there, proven by keys and counts; the deferred ones only where they were asked for. */
 async function prove({ run }: DevBench, { deferred, name }: Way): Promise<void> {
-  const count = async (sql: string): Promise<number> => Number((await run('psql', '-At', '-d', 'shop', '-c', sql)).trim());
+  const count = async (sql: string): Promise<number> =>
+    Number((await run('psql', '-At', '-d', 'shop', '-c', sql)).trim());
   const visits = await count('select count(*) from visits');
   const items = await count('select count(*) from items');
   const orders = await count('select count(*) from orders');
   const open = await count("select count(*) from pg_constraint where contype = 'f' and not convalidated");
   const views = await count('select count(*) from revenue');
   const isWhole = items === orders * 3 && orders > 0 && views > 0 && open === 0 && visits === (deferred ? 0 : orders);
-  if (!isWhole) throw new Error(`${name} did not restore what it should: ${JSON.stringify({ visits, items, orders, open, views })}`);
+  if (!isWhole)
+    throw new Error(
+      `${name} did not restore what it should: ${JSON.stringify({ visits, items, orders, open, views })}`,
+    );
 }
 
 function print(results: ReadonlyMap<string, readonly number[]>): void {
@@ -122,7 +131,10 @@ function print(results: ReadonlyMap<string, readonly number[]>): void {
     return [[name, medianWithRange(took, 2), Number.isNaN(ratio) ? '-' : ratio.toFixed(2)]];
   });
   console.log(tableText([head, ...rows]));
-  const lines = [...goalText('fast / pg_restore', of('f') / of('a'), 0.5), ...goalText('full / pg_restore', of('u') / of('a'), 0.85)];
+  const lines = [
+    ...goalText('fast / pg_restore', of('f') / of('a'), 0.5),
+    ...goalText('full / pg_restore', of('u') / of('a'), 0.85),
+  ];
   for (const line of lines) console.log(line);
 }
 

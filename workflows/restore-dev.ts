@@ -116,7 +116,12 @@ function evidenceOf(
   const tables = results.reduce((sum, result) => sum + result.tables, 0);
   const notes = results.flatMap((result) => result.notes);
   return [
-    { check: 'usable', expected: 'yes', actual: `after ${usableSeconds.toFixed(1)} s, ${String(tables)} tables loaded`, ok: true },
+    {
+      check: 'usable',
+      expected: 'yes',
+      actual: `after ${usableSeconds.toFixed(1)} s, ${String(tables)} tables loaded`,
+      ok: true,
+    },
     ...(deferred.length === 0
       ? []
       : [{ check: 'rows that come with --deferred', expected: '-', actual: deferred.join(', '), ok: true }]),

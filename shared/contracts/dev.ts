@@ -74,7 +74,8 @@ export type PrepareDevTargetResult = {
   url: string;
 };
 
-export type DevPhase = 'schema' | 'load' | 'finish' | 'swap' | 'prove' | 'load-deferred' | 'finish-deferred' | 'put-back';
+export type DevPhase =
+  'schema' | 'load' | 'finish' | 'swap' | 'prove' | 'load-deferred' | 'finish-deferred' | 'put-back';
 export type DevPhaseInput = DevStepInput & { phase: DevPhase; file: DevDumpFile; systemIdentifier: string };
 export type DevPhaseResult = {
   outcome: 'done' | 'already-done';

@@ -3,6 +3,9 @@ import { CODE, lexLine, type LexState } from '../dump/sql-lexer.js';
 
 const WORD = /^\s*(begin|commit|rollback|abort|end|start\s+transaction|prepare\s+transaction|savepoint|release)\b/i;
 
+/** Behind another statement on the same line. */
+const LATER = /;\s*(begin|commit|rollback|abort|end)\s*(?:;|$)/i;
+
 /** The first statement that begins or ends a transaction, or a command to psql; null when there is none. */
 export function transactionWord(sql: string): string | null {
   let state: LexState = CODE;
@@ -13,9 +16,10 @@ export function transactionWord(sql: string): string | null {
     state = lexLine(from, line, () => (backslash = true));
     if (backslash) return 'command to psql (\\…)';
     if (from.in !== 'code') continue;
-    const text = line.replace(/--.*$/, '');
+    const text = line.replace(/'[^']*'/g, "''").replace(/--.*$/, '');
     if (text.trim() === '') continue;
-    const word = begins ? WORD.exec(text)?.[1] : /;\s*(begin|commit|rollback|abort|end)\s*(?:;|$)/i.exec(text)?.[1];
+    const first = begins ? WORD.exec(text)?.[1] : undefined;
+    const word = first ?? LATER.exec(text)?.[1];
     if (word !== undefined) return word.toUpperCase();
     begins = /;\s*$/.test(text);
   }

@@ -119,7 +119,7 @@ test('fast leaves the deferred rows out, deferred brings them with everything th
 test('foreign keys hold at once, and are proven while the database is in use', async () => {
   const plan = await scene.plan(scene.dumps.custom, { deferred: ['visits'] });
   await scene.run(plan, ...UNTIL_USABLE);
-  await expect(scene.dev_sql("insert into orders (customer_id) values (999999)")).rejects.toThrow(/foreign key/);
+  await expect(scene.dev_sql('insert into orders (customer_id) values (999999)')).rejects.toThrow(/foreign key/);
   expect((await scene.run(plan, 'prove')).problems).toEqual([]);
   const open = await scene.dev_sql("select conname from pg_constraint where contype = 'f' and not convalidated");
   // The rows that it points to are not there yet.
