@@ -19,9 +19,9 @@ export type DevBench = {
   port: number;
   dump: string;
   dumpBytes: number;
-  pgr(...args: string[]): Promise<unknown>;
+  pgr: (...args: string[]) => Promise<unknown>;
   /** A program of PostgreSQL against the server. */
-  run(program: string, ...args: string[]): Promise<string>;
+  run: (program: string, ...args: string[]) => Promise<string>;
 };
 
 /** About a third of the bytes is in these. */

@@ -16,7 +16,7 @@ import { BENCH_ENVIRONMENT } from './setup.js';
 
 type Way = {
   name: string; /** Seconds until usable, null for all of the time that it took. */
-  run(bench: DevBench, say: (text: string) => void): Promise<number | null>;
+  run: (bench: DevBench, say: (text: string) => void) => Promise<number | null>;
   environment: string;
   deferred: boolean;
 };

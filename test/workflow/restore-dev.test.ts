@@ -7,7 +7,14 @@ import type { DevResult } from '../../shared/contracts/dev.js';
 import type { RestoreDevInput } from '../../shared/contracts/runs.js';
 import { stepFailure } from '../../activities/lib/failure.js';
 import type { Scenario } from '../support/stub-activities.js';
-import { command, createWorkflowEnv, failureOf, untilStatus, viewOf, type WorkflowEnv } from '../support/workflow-env.js';
+import {
+  command,
+  createWorkflowEnv,
+  failureOf,
+  untilStatus,
+  viewOf,
+  type WorkflowEnv,
+} from '../support/workflow-env.js';
 
 jest.setTimeout(120_000);
 
@@ -27,8 +34,7 @@ function inputOf({ environment, hosts }: Scenario, more: Partial<RestoreDevInput
   };
 }
 
-const phasesOf = (scenario: Scenario): string[] =>
-  scenario.inputsOf('runDevPhase').map(({ phase }) => phase);
+const phasesOf = (scenario: Scenario): string[] => scenario.inputsOf('runDevPhase').map(({ phase }) => phase);
 
 test.each([
   ['fast', ['schema', 'load', 'finish', 'swap', 'prove'], 0],
@@ -79,5 +85,7 @@ test('what PostgreSQL refused of the dump is told, and the database is usable', 
   const result = (await handle.result()) as DevResult;
   expect(result.problems).toEqual(['INDEX orders_body: type does not exist']);
   const { evidence } = await viewOf(handle);
-  expect(evidence).toContainEqual(expect.objectContaining({ actual: 'INDEX orders_body: type does not exist', ok: false }));
+  expect(evidence).toContainEqual(
+    expect.objectContaining({ actual: 'INDEX orders_body: type does not exist', ok: false }),
+  );
 });

@@ -24,7 +24,7 @@ export type Phase = {
   names: DatabaseNames;
   /** Session in database `postgres` that holds the lock of this restore. */
   maintenance: pg.Client;
-  progress(progress: JobProgress): void;
+  progress: (progress: JobProgress) => void;
 };
 
 export type Outcome = Partial<Omit<DevPhaseResult, 'seconds'>>;

@@ -12,9 +12,11 @@ export function transactionWord(sql: string): string | null {
   let begins = true;
   for (const line of sql.split('\n')) {
     const from: LexState = state;
-    let backslash = false;
-    state = lexLine(from, line, () => (backslash = true));
-    if (backslash) return 'command to psql (\\…)';
+    const backslashes: number[] = [];
+    state = lexLine(from, line, () => {
+      backslashes.push(1);
+    });
+    if (backslashes.length > 0) return 'command to psql (\\…)';
     if (from.in !== 'code') continue;
     const text = line.replace(/'[^']*'/g, "''").replace(/--.*$/, '');
     if (text.trim() === '') continue;

@@ -13,20 +13,29 @@ const DEFAULT_PORT = 5_432;
 export function targetOf(text: string): TargetAddress {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^postgres(ql)?:$/.test(url.protocol)) throw badUrl('it is not a postgresql:// URL');
-  if (url.password !== '') throw badUrl('it carries a password: name it with --password env:NAME');
-  const other = [...url.searchParams.keys()].find((name) => !PARAMETERS.has(name));
-  if (other !== undefined) throw badUrl(`it says ${other}, which is not taken here`);
-  if (url.host.includes(',')) throw badUrl('it names several servers');
-  const database = decodeURIComponent(url.pathname.slice(1));
-  if (database === '' || database.includes('/')) throw badUrl('it names no database');
-  if (SERVER_DATABASES.includes(database)) throw badUrl(`database ${database} belongs to the server`);
-  const host = decodeURIComponent(url.hostname).replace(/^\[|\]$/g, '');
+  const problem = problemOf(url);
+  if (problem !== null) throw badUrl(problem);
+  const decoded = (part: string, otherwise: string): string => (part === '' ? otherwise : decodeURIComponent(part));
   return {
-    host: host === '' ? '127.0.0.1' : host,
-    port: Number(url.port === '' ? DEFAULT_PORT : url.port),
-    user: decodeURIComponent(url.username === '' ? 'postgres' : url.username),
-    database,
+    host: decoded(url.hostname.replace(/^\[|\]$/g, ''), '127.0.0.1'),
+    port: url.port === '' ? DEFAULT_PORT : Number(url.port),
+    user: decoded(url.username, 'postgres'),
+    database: databaseOf(url),
   };
+}
+
+function databaseOf(url: URL): string {
+  return decodeURIComponent(url.pathname.slice(1));
+}
+
+function problemOf(url: URL): string | null {
+  if (url.password !== '') return 'it carries a password: name it with --password env:NAME';
+  const other = [...url.searchParams.keys()].find((name) => !PARAMETERS.has(name));
+  if (other !== undefined) return `it says ${other}, which is not taken here`;
+  if (url.host.includes(',')) return 'it names several servers';
+  const database = databaseOf(url);
+  if (database === '' || database.includes('/')) return 'it names no database';
+  return SERVER_DATABASES.includes(database) ? `database ${database} belongs to the server` : null;
 }
 
 function badUrl(why: string): Error {

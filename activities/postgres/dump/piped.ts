@@ -31,29 +31,43 @@ export async function* outputOf({ program, args, env, input, failed, stallMs }: 
     env: { ...minimalEnvironment(), ...env },
   });
   const broken = input === undefined ? null : feed(child, input);
-  let stderr = '';
-  child.stderr?.on('data', (data: Buffer) => {
-    if (stderr.length < STDERR_BYTES) stderr += data.toString('utf8');
-  });
+  const stderr = collectErrors(child);
   const ended = new Promise<number | null | Error>((resolve) => {
     child.once('error', resolve);
     child.once('close', resolve);
   });
   const watch = watchForStall(child, stallMs);
   try {
-    for await (const piece of child.stdout ?? []) {
+    for await (const piece of outputStream(child)) {
       watch.moved();
       yield piece as Buffer;
     }
     const end = await ended;
-    if (broken?.error !== undefined) throw broken.error;
+    throwIfBroken(broken);
     if (watch.stalled()) throw failed(`it wrote nothing for ${String((stallMs ?? 0) / 1_000)} s`);
     if (end instanceof Error) throw cannotStart(program, end);
-    if (end !== 0) throw failed(stderr);
+    if (end !== 0) throw failed(stderr.text);
   } finally {
     watch.end();
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
   }
+}
+
+function collectErrors(child: ChildProcess): { text: string } {
+  const collected = { text: '' };
+  child.stderr?.on('data', (data: Buffer) => {
+    if (collected.text.length < STDERR_BYTES) collected.text += data.toString('utf8');
+  });
+  return collected;
+}
+
+function outputStream({ stdout }: ChildProcess): Readable {
+  if (stdout === null) throw new TypeError('the program has no standard output');
+  return stdout;
+}
+
+function throwIfBroken(broken: { error?: Error } | null): void {
+  if (broken?.error !== undefined) throw broken.error;
 }
 
 /** Hands `input` to the program; a program that ended does not read any more, and says itself why. */

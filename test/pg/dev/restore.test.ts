@@ -197,7 +197,7 @@ test('the SQL of the team has run before anybody can connect, all of it or nothi
   await scene.run(failing, 'schema', 'load');
   await expect(scene.run(failing, 'finish')).rejects.toMatchObject({
     type: 'CommandFailed',
-    message: expect.stringMatching(/bad.sql/),
+    message: expect.stringMatching(/bad.sql/) as unknown,
   });
   const [half] = await scene.dev_sql(
     "select (select count(*) from customers where email like '%prod%') as prod, to_regclass('dev_users') as users",

@@ -203,13 +203,13 @@ function fillScene(dir: string, production: Cluster, dev: Cluster, dumps: Scene[
         ...more,
       };
     },
-    spec: async (plan, phase) => {
+    spec: (plan, phase) => {
       const { host, port, user } = plan.target;
-      return {
+      return Promise.resolve({
         ...{ plan, phase, file: fileOf(plan.path), binDir: dev.binDir },
         server: { host, port, user, systemIdentifier: plan.target.systemIdentifier ?? '' },
         journal: path.join(dir, 'state', 'restore-dev', 'settings.json'),
-      };
+      });
     },
     run: async (plan, ...phases) => {
       let last: DevPhaseResult | null = null;

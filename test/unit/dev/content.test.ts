@@ -16,7 +16,8 @@ function entry(id: number, desc: string, tag: string, section: Section, dependsO
   };
 }
 
-const FK = 'ALTER TABLE ONLY public.orders\n    ADD CONSTRAINT orders_visit_fkey FOREIGN KEY (visit_id) REFERENCES public.visits(id);\n';
+const FK =
+  'ALTER TABLE ONLY public.orders\n    ADD CONSTRAINT orders_visit_fkey FOREIGN KEY (visit_id) REFERENCES public.visits(id);\n';
 const ENTRIES = [
   entry(1, 'ENCODING', 'ENCODING', 'pre-data', [], "SET client_encoding = 'LATIN1';"),
   entry(10, 'TABLE', 'orders', 'pre-data'),
@@ -87,7 +88,9 @@ test('a foreign key is taken apart, any other statement is not', () => {
 
 test('rows come frozen, in the encoding of the archive', () => {
   const sql = 'COPY public.orders (id, "from stdin") FROM stdin;\n';
-  expect(copyStatement(sql, { encoding: 'UTF8', frozen: true })).toBe('COPY public.orders (id, "from stdin") FROM stdin WITH (FREEZE);');
+  expect(copyStatement(sql, { encoding: 'UTF8', frozen: true })).toBe(
+    'COPY public.orders (id, "from stdin") FROM stdin WITH (FREEZE);',
+  );
   expect(copyStatement(sql, { encoding: 'LATIN1', frozen: false, into: 'pgr_restore.rows_1' })).toBe(
     `COPY pgr_restore.rows_1 (id, "from stdin") FROM stdin WITH (ENCODING 'LATIN1');`,
   );
@@ -124,7 +127,10 @@ test('tasks wait for what they need, an exclusive one shares its table with nobo
       log.push(key);
     },
   });
-  await runTasks([task('c', ['b'], [1], false), task('b', ['a'], [1], true), task('a', [], [1], false), task('d', [], [2], true)], [1, 2, 3]);
+  await runTasks(
+    [task('c', ['b'], [1], false), task('b', ['a'], [1], true), task('a', [], [1], false), task('d', [], [2], true)],
+    [1, 2, 3],
+  );
   expect(log.indexOf('a')).toBeLessThan(log.indexOf('b'));
   expect(log.indexOf('b')).toBeLessThan(log.indexOf('c'));
   expect(log).toHaveLength(4);

@@ -2,13 +2,24 @@
  * Scenario: somebody names a server to restore into.
  * Verified: 1 nothing but this machine and named hosts; 2 no address of an environment; 3 no URL that could lead elsewhere or carries a password.
  */
-import { isLoopback, requireDevAddress, routedAddresses, targetOf } from '../../../activities/postgres/dev/target-address.js';
+import {
+  isLoopback,
+  requireDevAddress,
+  routedAddresses,
+  targetOf,
+} from '../../../activities/postgres/dev/target-address.js';
 import type { EnvironmentConfig } from '../../../config/schema.js';
 
 const environments = {
   production: {
-    nodes: [{ name: 'dallas', address: '10.0.0.1', port: 5432 }, { name: 'local', address: 'localhost', port: 6432 }],
-    routing: { kind: 'multihost', url: 'postgresql://app@10.0.0.9:5000,127.0.0.1:5001/shop?target_session_attrs=read-write' },
+    nodes: [
+      { name: 'dallas', address: '10.0.0.1', port: 5432 },
+      { name: 'local', address: 'localhost', port: 6432 },
+    ],
+    routing: {
+      kind: 'multihost',
+      url: 'postgresql://app@10.0.0.9:5000,127.0.0.1:5001/shop?target_session_attrs=read-write',
+    },
   },
 } as unknown as Record<string, EnvironmentConfig>;
 
@@ -34,7 +45,9 @@ test.each([
 });
 
 test('a password of a refused URL is not in the message', () => {
-  expect(() => targetOf('postgresql://me:hunter22@127.0.0.1/shop')).toThrow(expect.not.stringContaining('hunter22') as unknown as Error);
+  expect(() => targetOf('postgresql://me:hunter22@127.0.0.1/shop')).toThrow(
+    expect.not.stringContaining('hunter22') as unknown as Error,
+  );
 });
 
 test.each([
