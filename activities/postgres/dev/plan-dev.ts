@@ -32,16 +32,10 @@ export function createPlanDevRestore(deps: Deps) {
     const { target, facts } = await lookAtTarget(deps, input, dev);
     databaseNames(target.database);
     const before = mode === 'deferred' ? requireDeferred(facts, dev) : null;
-    const source = before?.source ?? input.source ?? Object.keys(dev.sources)[0] ?? '';
-    const sourceKind = dumpSourceOf(deps.config, environment, source).kind;
-    const dumps = await openSource(deps, environment, source);
-    const dump = before?.dump ?? (await newest(dumps, source));
-    const file = dumps.pathOf(dump) ?? cachedPath(cacheOf(deps.config.stateDir, environment, source), dump);
-    const sums = (files: readonly string[]): Promise<DevPlan['postRestore']> =>
-      Promise.all(files.map(async (one) => ({ path: one, sha256: (await readSqlFile(one)).sha256 })));
-    if (dumps.pathOf(dump) === null) await requireSpace(deps.config.stateDir, dump);
+    const chosen = await chooseDump(deps, input, dev, before);
     return hashed({
-      ...{ environment, host: input.host, mode, source, sourceKind, dump, path: file, target },
+      ...{ environment, host: input.host, mode, target },
+      ...chosen,
       jobs: dev.jobs ?? Math.max(2, Math.min(MOST_JOBS, os.availableParallelism())),
       deferred: deferredOf(input, dev, before),
       skipMatviews: dev.skipMatviews,
@@ -49,10 +43,33 @@ export function createPlanDevRestore(deps: Deps) {
       postDeferred: mode === 'deferred' ? await sums(dev.postDeferred ?? []) : [],
       defaultPartitions: dev.defaultPartitions,
       fastSettings: dev.fastSettings,
-      replaces: facts?.database === null || facts === null ? null : { bytes: facts.database.bytes },
-      warnings: facts?.warnings ?? [],
+      ...factsOf(facts),
     });
   };
+}
+
+type Chosen = Pick<DevPlan, 'source' | 'sourceKind' | 'dump' | 'path'>;
+
+/** Of `--deferred` the dump that `--fast` loaded, whatever is newer now. */
+async function chooseDump(deps: Deps, input: PlanDevInput, dev: DevConfig, before: DevState | null): Promise<Chosen> {
+  const { environment } = input;
+  const { stateDir } = deps.config;
+  const source = before?.source ?? input.source ?? Object.keys(dev.sources)[0] ?? '';
+  const sourceKind = dumpSourceOf(deps.config, environment, source).kind;
+  const dumps = await openSource(deps, environment, source);
+  const dump = before?.dump ?? (await newest(dumps, source));
+  const here = dumps.pathOf(dump);
+  if (here === null) await requireSpace(stateDir, dump);
+  return { source, sourceKind, dump, path: here ?? cachedPath(cacheOf(stateDir, environment, source), dump) };
+}
+
+async function sums(files: readonly string[]): Promise<DevPlan['postRestore']> {
+  return Promise.all(files.map(async (one) => ({ path: one, sha256: (await readSqlFile(one)).sha256 })));
+}
+
+function factsOf(facts: TargetFacts | null): Pick<DevPlan, 'replaces' | 'warnings'> {
+  const database = facts?.database ?? null;
+  return { replaces: database === null ? null : { bytes: database.bytes }, warnings: facts?.warnings ?? [] };
 }
 
 function deferredOf({ mode }: PlanDevInput, dev: DevConfig, before: DevState | null): string[] {
