@@ -70,7 +70,7 @@ async function startServer({ config, env, progress }: EmbeddedRequest, dir: stri
 }
 
 /** Arguments of the development server. Pure. */
-export function embeddedTemporalArgs({
+function embeddedTemporalArgs({
   file,
   port,
   namespace,

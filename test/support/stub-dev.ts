@@ -5,7 +5,7 @@ import type { DevPhaseResult, DevPlan, PlanDevInput } from '../../shared/contrac
 export type DevActivity = 'planDevRestore' | 'fetchDevDump' | 'prepareDevTarget' | 'runDevPhase';
 
 /** The plan that the stub makes of an input. */
-export function devPlan(input: Omit<PlanDevInput, 'requestedAt'>, more: Partial<DevPlan> = {}): DevPlan {
+function devPlan(input: Omit<PlanDevInput, 'requestedAt'>, more: Partial<DevPlan> = {}): DevPlan {
   return {
     ...{ environment: input.environment, host: input.host, mode: input.mode, source: input.source ?? 'nightly' },
     sourceKind: 's3',

@@ -11,7 +11,7 @@ const PIECE_BYTES = 256 * 1024;
 export type Block = { id: number; offset: number; bytes: number };
 
 /** Reads a file forward through a window; skips by seeking. */
-export class ForwardReader {
+class ForwardReader {
   readonly #handle: FileHandle;
   readonly #intBytes: number;
   readonly #buffer: Buffer;
@@ -66,7 +66,7 @@ export class ForwardReader {
 }
 
 /** The file ends inside of a block. */
-export class CutOff extends Error {
+class CutOff extends Error {
   constructor(at: number) {
     super(`it ends at byte ${String(at)}, in the middle of the data of a table`);
   }

@@ -105,7 +105,7 @@ function tableData(
 }
 
 /** `schema.name` as people write it. */
-export function nameOf({ schema, tag }: Pick<TocEntry, 'schema' | 'tag'>): string {
+function nameOf({ schema, tag }: Pick<TocEntry, 'schema' | 'tag'>): string {
   return `${schema ?? ''}.${tag}`;
 }
 

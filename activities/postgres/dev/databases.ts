@@ -7,7 +7,7 @@ import { pollUntil } from '../../lib/poll.js';
 import type { DatabaseNames } from './names.js';
 import { inServer, type Server } from './session.js';
 
-export const MAINTENANCE = 'postgres';
+const MAINTENANCE = 'postgres';
 const FAULT_CREATED = 'restore-dev:created-before-mark';
 /** A session of a job that was killed a moment ago may still be closing. */
 const LOCK_WAIT_MS = 15_000;
@@ -15,10 +15,10 @@ const RENAME_TRIES = 20;
 const TERMINATE_EVERY_MS = 100;
 const OBJECT_IN_USE = '55006';
 
-export type DatabaseFacts = { name: string; bytes: number; mark: string | null };
+type DatabaseFacts = { name: string; bytes: number; mark: string | null };
 
 /** Facts of a database, null when there is none. `mark` is what pgr wrote on it. */
-export async function readDatabase(client: pg.Client, name: string): Promise<DatabaseFacts | null> {
+async function readDatabase(client: pg.Client, name: string): Promise<DatabaseFacts | null> {
   const { rows } = await client.query<{ name: string; bytes: string; mark: string | null }>(
     `select datname as name, pg_database_size(oid) as bytes, shobj_description(oid, 'pg_database') as mark
      from pg_database where datname = $1`,

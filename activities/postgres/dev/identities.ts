@@ -45,7 +45,7 @@ export async function readIdentities(deps: Pick<ActivityDeps, 'config' | 'resolv
 }
 
 /** What the config says by itself. */
-export function pinned({ backups, otherBackups, dev }: EnvironmentConfig): string[] {
+function pinned({ backups, otherBackups, dev }: EnvironmentConfig): string[] {
   const stores = [backups, ...Object.values(otherBackups)];
   const ofStores = stores.flatMap((store) =>
     'systemIdentifier' in store && store.systemIdentifier !== undefined ? [store.systemIdentifier] : [],

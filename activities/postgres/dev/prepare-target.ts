@@ -45,7 +45,7 @@ export function createPrepareDevTarget(deps: Deps) {
 }
 
 /** For people and applications; without a password. */
-export function urlOf({
+function urlOf({
   user,
   host,
   port,
