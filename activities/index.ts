@@ -8,6 +8,7 @@ import { createReadRecord } from './audit/read-record.js';
 import type { RecordStore } from './audit/record-store.js';
 import { createVerifyRecords } from './audit/verify-records.js';
 import { createAbandonTimeline } from './backup-store/abandon-timeline.js';
+import { createControllerActivities } from './backup-store/databasus-controller/index.js';
 import { createPauseBackups } from './backup-store/pause-backups.js';
 import { createResumeBackups } from './backup-store/resume-backups.js';
 import { createReadEnvironment } from './environment/read-environment.js';
@@ -70,6 +71,7 @@ export function createHostActivities(deps: ActivityDeps): HostActivities {
     fetchDevDump: dev.createFetchDevDump(deps),
     prepareDevTarget: dev.createPrepareDevTarget(deps),
     runDevPhase: dev.createRunDevPhase(deps),
+    ...createControllerActivities(deps),
     planPromotion: promotion.createPlanPromotion(deps),
     stopApp: createStopApp(deps),
     startApp: createStartApp(deps),
@@ -83,6 +85,8 @@ export function createHostActivities(deps: ActivityDeps): HostActivities {
     endRecovery: promotion.createEndRecovery(deps),
     rebaseline: promotion.createRebaseline(deps),
     rebuildStandby: createRebuildStandby(deps),
+    planDumpPromotion: dump.createPlanDumpPromotion(deps),
+    swapInDump: dump.createSwapInDump(deps),
     finishPromotion: promotion.createFinishPromotion(deps),
     planUndo: promotion.createPlanUndo(deps),
     takeBase: promotion.createTakeBase(deps),

@@ -2,12 +2,13 @@
  * (a) The same by a plain script, as runbooks have it: download the base, unpack it, recovery.signal and a restore_command that starts rclone
  * for each segment, start the server, wait.
  */
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
-import { proveTarget, seconds, untilPaused, type Measured } from './measured.js';
-import { ended, freePorts, runProgram, startProgram } from './processes.js';
-import { SHARED_BUFFERS, type Bench } from './setup.js';
+import { measureServer } from './measure-server.js';
+import type { Measured } from './measured.js';
+import { runProgram } from './processes.js';
+import type { Bench } from './setup.js';
 
 /** rclone finds its remote `s3:` in the environment. */
 function rcloneEnvironment({ location, credentials }: Bench): Record<string, string> {
@@ -27,37 +28,19 @@ export async function measurePlain(bench: Bench): Promise<Measured> {
   const { user, binDir, location } = bench;
   const dir = path.join(bench.dir, 'plain');
   const dataDir = path.join(dir, 'data');
-  const log = path.join(dir, 'server.log');
   const env = rcloneEnvironment(bench);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   if (user !== null) await runProgram('chown', ['-R', `${String(user.uid)}:${String(user.gid)}`, dir]);
   await chmod(dataDir, 0o700);
-  const [port = 0] = await freePorts(1);
   const started = performance.now();
   const remote = `s3:${location.bucket}/plain`;
   await runProgram('rclone', ['copy', `${remote}/base.tar.gz`, dir], { env, user });
   await runProgram('tar', ['-xzf', path.join(dir, 'base.tar.gz'), '-C', dataDir], { user });
   const settings = [
-    `port = ${String(port)}`,
     `restore_command = 'rclone copyto ${remote}/wal/%f %p'`,
     `recovery_target_time = '${bench.target.time}'`,
     "recovery_target_action = 'pause'",
-    'archive_mode = off',
-    `shared_buffers = ${SHARED_BUFFERS}`,
   ];
-  await writeFile(path.join(dataDir, 'postgresql.auto.conf'), `${settings.join('\n')}\n`, { flag: 'a' });
-  await writeFile(path.join(dataDir, 'recovery.signal'), '');
-  const restoreSeconds = seconds(started);
-  const server = startProgram(path.join(binDir, 'postgres'), ['-D', dataDir], log, { env, user });
-  try {
-    await untilPaused(port, server, log);
-    const totalSeconds = seconds(started);
-    await proveTarget(port);
-    const bytes = bench.base.sizes.bytes + bench.wal.count * bench.base.walSegmentBytes;
-    return { restoreSeconds, replaySeconds: totalSeconds - restoreSeconds, totalSeconds, bytes, peakMemoryBytes: null };
-  } finally {
-    server.kill('SIGQUIT');
-    await ended(server);
-    await rm(dir, { recursive: true, force: true });
-  }
+  const bytes = bench.base.sizes.bytes + bench.wal.count * bench.base.walSegmentBytes;
+  return { ...(await measureServer({ binDir, user, env, dir, dataDir, settings, started })), bytes };
 }

@@ -68,10 +68,13 @@ export function secretEnvironment(): Record<string, string> {
 /** Further stores of the same cluster. */
 export type OtherStores = {
   /** `otherBackups` of the config. */
-  config: (location: S3LocationConfig) => Record<string, unknown>;
+  config: (place: StorePlace) => Record<string, unknown>;
   /** Takes their bases, at the moment at which ours is taken. */
   takeBases: (place: Place) => Promise<void>;
 };
+
+/** What is known before anything runs. */
+export type StorePlace = Pick<Bench, 'dir' | 'location'>;
 
 const NO_OTHERS: OtherStores = { config: () => ({}), takeBases: () => Promise.resolve() };
 
@@ -110,7 +113,7 @@ export async function setUp(
           sandboxPort,
           location,
           user,
-          others: others.config(location),
+          others: others.config({ dir, location }),
         }),
       ),
       { mode: 0o644 },
@@ -186,7 +189,7 @@ async function startPrimary(place: Place, closers: (() => Promise<unknown>)[]): 
   const settings = [
     `port = ${String(primaryPort)}`,
     "listen_addresses = '127.0.0.1'",
-    "unix_socket_directories = ''",
+    `unix_socket_directories = '${dir}'`,
     'shared_buffers = 512MB',
     'max_wal_size = 8GB',
     'checkpoint_timeout = 1h',

@@ -11,6 +11,7 @@ const RUNBOOK_OF: Readonly<Record<string, string>> = {
   promote: 'promote',
   restoreDump: 'restore-dump',
   restoreDev: 'restore-dev',
+  restoreController: 'restore-controller',
   undo: 'undo',
   takeBase: 'take-base',
   flipDb: 'flip-db',

@@ -15,6 +15,7 @@ import { registerPromote } from './commands/promote.js';
 import { registerRebuildStandby } from './commands/rebuild-standby.js';
 import { registerReport } from './commands/report.js';
 import { registerRestoreDev } from './commands/restore-dev.js';
+import { registerRestoreController } from './commands/restore-controller.js';
 import { registerRestoreDump } from './commands/restore-dump.js';
 import { registerRuns } from './commands/runs.js';
 import { registerShow, registerWatch } from './commands/show.js';
@@ -41,6 +42,7 @@ const GROUPS: readonly { title: string; commands: readonly Register[] }[] = [
       registerPitr,
       registerPromote,
       registerRestoreDump,
+      registerRestoreController,
       registerDiscard,
       registerUndo,
       registerTakeBase,

@@ -2,8 +2,8 @@
 import type { RecordEntry, RecordEntryBody } from '../shared/contracts/record.js';
 import type { PlanView, RunStatus, RunView, StepView } from '../shared/contracts/status.js';
 import type { RecoveryPlan } from '../shared/contracts/plan.js';
-import type { PromotionPlan, UndoPlan } from '../shared/contracts/promotion.js';
-import type { PromoteInput } from '../shared/contracts/runs.js';
+import type { DumpPromotionPlan, PromotionPlan, UndoPlan } from '../shared/contracts/promotion.js';
+import type { PromoteDumpInput, PromoteInput } from '../shared/contracts/runs.js';
 import type { RecoveryResult } from '../shared/contracts/sandbox.js';
 import { ALL_RUNBOOKS } from '../shared/all-runbooks.js';
 import {
@@ -15,9 +15,11 @@ import {
   type UndoRebuildPlan,
 } from '../shared/run-state-change.js';
 import { promotionPlanView, recoveryPlanView, undoPlanView } from '../shared/run-state-plan.js';
-import { dumpPlanView } from '../shared/run-state-dump.js';
 import { devPlanView } from '../shared/run-state-dev.js';
 import type { DevPlan } from '../shared/contracts/dev.js';
+import { controllerPlanView } from '../shared/run-state-controller.js';
+import type { ControllerPlan } from '../shared/contracts/controller.js';
+import { dumpPlanView, dumpPromotionPlanView } from '../shared/run-state-dump.js';
 import type { DumpPlan, DumpResult } from '../shared/contracts/dump.js';
 import type { FlipPlan } from '../shared/contracts/flip.js';
 import type { RebuildPlan } from '../shared/contracts/rebuild.js';
@@ -36,7 +38,6 @@ export function viewFromRecord(entries: readonly RecordEntry[]): RunView | null 
   const [first] = entries;
   if (first?.body.kind !== 'run-started') return null;
   const result = bodiesOf(entries, 'result').at(-1);
-  const recovery = recoveryResultOf(result?.result);
   return {
     run: first.run,
     runId: first.runId,
@@ -63,7 +64,7 @@ export function viewFromRecord(entries: readonly RecordEntry[]): RunView | null 
     measured: measuredOf(result?.result),
     failure: failureOf(entries, result),
     ...leftBy(result?.result),
-    child: recovery?.promotion?.run ?? null,
+    child: promotionRunOf(result?.result)?.run ?? null,
   };
 }
 
@@ -120,8 +121,12 @@ function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | 
       return dumpPlanView(plan as DumpPlan);
     case 'restore-dev':
       return devPlanView(plan as DevPlan);
+    case 'restore-controller':
+      return controllerPlanView(plan as ControllerPlan);
     case 'promote':
       return promotionPlanView(plan as PromotionPlan, (input as PromoteInput).recovery);
+    case 'dump-promotion':
+      return dumpPromotionPlanView(plan as DumpPromotionPlan, (input as PromoteDumpInput).dump);
     case 'undo':
       return undoPlanView(plan as UndoPlan);
     case 'flip-db':
@@ -145,6 +150,11 @@ export function recoveryResultOf(result: unknown): RecoveryResult | null {
 /** The result of a restore-dump run, null for anything else. */
 export function dumpResultOf(result: unknown): DumpResult | null {
   return hasSandbox(result) && 'commands' in result ? (result as DumpResult) : null;
+}
+
+/** The run that made the sandbox of a run production; null when none did. */
+export function promotionRunOf(result: unknown): { run: string; runId: string } | null {
+  return recoveryResultOf(result)?.promotion ?? dumpResultOf(result)?.promotion ?? null;
 }
 
 function hasSandbox(result: unknown): result is object {

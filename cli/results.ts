@@ -1,4 +1,5 @@
 /** What ended runs left behind: from Temporal while it remembers, then from the record. */
+import type { DumpResult } from '../shared/contracts/dump.js';
 import type { FlipRunResult } from '../shared/contracts/flip.js';
 import type { PromotionResult } from '../shared/contracts/promotion.js';
 import type { RebuildPlan, RebuildResult, TakeSafetyCopyResult } from '../shared/contracts/rebuild.js';
@@ -6,26 +7,23 @@ import type { RebuildToUndo } from '../shared/contracts/runs.js';
 import type { RecoveryResult } from '../shared/contracts/sandbox.js';
 import { PgrFailure } from '../shared/pgr-failure.js';
 import type { CliContext } from './context.js';
-import { bodiesOf, dumpResultOf, recoveryResultOf } from './record-view.js';
+import { bodiesOf, dumpResultOf, promotionRunOf, recoveryResultOf } from './record-view.js';
 import { readRecord } from './records.js';
 import { shellWord } from './render/text.js';
 import type { ResolvedRun } from './runs.js';
 
-/** The result of a pitr run that kept its sandbox (or promoted it). Throws PreconditionFailed when there is none (yet). */
-export async function recoveryOf(context: CliContext, run: ResolvedRun): Promise<RecoveryResult> {
+/** What `pgr promote` can make production: the sandbox of a recovery, or of a restored dump. */
+export type Promotable = { kind: 'recovery'; recovery: RecoveryResult } | { kind: 'dump'; dump: DumpResult };
+
+/** The result of a run that kept its sandbox (or promoted it). Throws PreconditionFailed when there is none (yet). */
+export async function promotableOf(context: CliContext, run: ResolvedRun): Promise<Promotable> {
   const left = await resultOf(context, run);
-  const result = recoveryResultOf(left);
-  if (result !== null) return result;
+  const recovery = recoveryResultOf(left);
+  if (recovery !== null) return { kind: 'recovery', recovery };
   const dump = dumpResultOf(left);
-  if (dump !== null) {
-    // A dump has no place in the history of production: nothing of the promotion of a recovery holds for it.
-    throw new PgrFailure('PreconditionFailed', `${run.run} restored a dump: a cluster of its own cannot be promoted`, {
-      hint: 'hand it over instead: the commands that put it into production are told then',
-      next: [dump.commands.find((line) => line.startsWith('pgr restore-dump')) ?? `pgr show ${shellWord(run.run)}`],
-    });
-  }
+  if (dump !== null) return { kind: 'dump', dump };
   throw new PgrFailure('PreconditionFailed', `${run.run} has left no sandbox`, {
-    hint: 'it is not a pitr run, or it has not ended yet',
+    hint: 'it is neither a pitr nor a restore-dump run, or it has not ended yet',
     next: [`pgr show ${shellWord(run.run)}`],
   });
 }
@@ -41,7 +39,7 @@ export async function undoableOf(context: CliContext, run: ResolvedRun): Promise
   const result = await resultOf(context, run);
   if (isFlip(result)) return { kind: 'flip', flip: result };
   if (isRebuild(result)) return { kind: 'rebuild', rebuild: result };
-  if (!isPromotion(result) && recoveryResultOf(result) === null) {
+  if (!isPromotion(result) && recoveryResultOf(result) === null && dumpResultOf(result) === null) {
     const rebuild = await unfinishedRebuild(context, run);
     if (rebuild !== null) return { kind: 'rebuild', rebuild };
   }
@@ -82,7 +80,7 @@ async function promotionOf(
   run: ResolvedRun,
 ): Promise<{ of: { run: string; runId: string }; promotion: PromotionResult }> {
   const result = await resultOf(context, run);
-  const parent = recoveryResultOf(result)?.promotion ?? null;
+  const parent = promotionRunOf(result);
   const of = parent ?? run;
   const promotion = parent === null ? result : await resultOf(context, { ...parent, source: 'temporal' });
   if (isPromotion(promotion)) return { of, promotion };

@@ -8,6 +8,8 @@ type WorkflowName =
   | 'promote'
   | 'restoreDump'
   | 'restoreDev'
+  | 'restoreController'
+  | 'promoteDump'
   | 'undo'
   | 'takeBase'
   | 'flipDb'

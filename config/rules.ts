@@ -6,7 +6,7 @@ import { MAIN_STORE, type Config, type EnvironmentConfig } from './schema.js';
 /** Every broken rule, with the path of the value to change. */
 export function checkConfig(config: Config): Problem[] {
   return Object.entries(config.environments).flatMap(([name, environment]) =>
-    [checkNodes, checkSandbox, checkRouting, checkStores, checkApprovals, checkApps].flatMap((check) =>
+    [checkNodes, checkSandbox, checkRouting, checkStores, checkController, checkApprovals, checkApps].flatMap((check) =>
       check(environment).map(({ path, problem }) => ({ path: `environments.${name}.${path}`, problem })),
     ),
   );
@@ -63,6 +63,29 @@ function checkStores({ otherBackups }: Pick<EnvironmentConfig, 'otherBackups'>):
   return Object.hasOwn(otherBackups, MAIN_STORE)
     ? [{ path: `otherBackups.${MAIN_STORE}`, problem: 'is the name of the store under backups; choose another' }]
     : [];
+}
+
+/** Ids of a lost controller mean nothing to the next one, so everything in the config is by name. */
+function checkController({ backups, otherBackups }: Pick<EnvironmentConfig, 'backups' | 'otherBackups'>): Problem[] {
+  const unused = Object.entries(otherBackups).flatMap(([store, other]) =>
+    other.kind === 'databasus' && other.controller !== undefined
+      ? [{ path: `otherBackups.${store}.controller`, problem: 'is used under backups only' }]
+      : [],
+  );
+  if (backups.kind !== 'databasus' || backups.controller === undefined) return unused;
+  const { controller, workspace, database } = backups;
+  const names = controller.databases.map(({ name }) => name);
+  const problems = [...unused];
+  const add = (path: string, problem: string): void => void problems.push({ path: `backups.${path}`, problem });
+  if (otherBackups[controller.bucket]?.kind !== 'databasus-bucket')
+    add('controller.bucket', 'is not a store of kind databasus-bucket under otherBackups');
+  if (workspace !== undefined && workspace !== controller.workspace)
+    add('workspace', 'is not controller.workspace; an id does not outlive its controller');
+  if (database !== undefined && !names.includes(database))
+    add('database', 'is not the name of one of controller.databases; an id does not outlive its controller');
+  if (database === undefined && names.length > 1) add('database', 'is missing; controller.databases has several');
+  if (new Set(names).size < names.length) add('controller.databases', 'has a name twice');
+  return problems;
 }
 
 /** A misspelt gate would silently fall back to the default policy, and a short `from` could never be satisfied. */

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 
+import { controllerSchema } from './controller-schema.js';
 import { devSchema, type dumpSourceSchema } from './schema-dev.js';
 import { absolutePath, duration, name, s3LocationSchema, secretRef } from './schema-parts.js';
 
@@ -175,6 +176,7 @@ const storeSchema = z.discriminatedUnion('kind', [
     /** Older ones are a finding of `pgr check`. */
     maxBaseAge: duration.prefault('8d'),
     maxWalAge: duration.prefault('1h'),
+    controller: controllerSchema.optional(),
   }),
   /** A repository of pgBackRest, read and restored by pgBackRest itself. */
   z.strictObject({
@@ -329,6 +331,8 @@ export type S3StoreConfig = Extract<StoreConfig, { kind: 's3' }>;
 export type PgbackrestConfig = Extract<StoreConfig, { kind: 'pgbackrest' }>;
 export type BarmanCloudConfig = Extract<StoreConfig, { kind: 'barman-cloud' }>;
 export type BarmanConfig = Extract<StoreConfig, { kind: 'barman' }>;
+export type DatabasusConfig = Extract<StoreConfig, { kind: 'databasus' }>;
+export type DatabasusBucketConfig = Extract<StoreConfig, { kind: 'databasus-bucket' }>;
 export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;

@@ -70,15 +70,7 @@ async function startServer({ config, env, progress }: EmbeddedRequest, dir: stri
 }
 
 /** Arguments of the development server. Pure. */
-function embeddedTemporalArgs({
-  file,
-  port,
-  namespace,
-}: {
-  file: string;
-  port: number;
-  namespace: string;
-}): string[] {
+function embeddedTemporalArgs({ file, port, namespace }: { file: string; port: number; namespace: string }): string[] {
   return [
     ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(port + UI_AFTER)],
     ...['--db-filename', file, '--namespace', namespace, '--log-level', 'warn', '--ui-disable-news-fetch'],

@@ -1,5 +1,6 @@
 /** The hashes by which plans are approved. */
 import { canonicalJson } from './canonical-json.js';
+import type { ControllerPlan } from './contracts/controller.js';
 import type { FlipPlan } from './contracts/flip.js';
 import type { RecoveryPlan } from './contracts/plan.js';
 import type { RebuildPlan } from './contracts/rebuild.js';
@@ -37,4 +38,10 @@ export function rebuildDecisionHashOf(plan: RebuildPlan): string {
   return sha256Hex(
     canonicalJson({ environment, node, from, method, fallback, rateLimitKbPerSecond, safetyCopy, checks }),
   );
+}
+
+/** The same for a controller: all of it. Ages of backups are in the evidence of the key, which is left out but for the key itself. */
+export function controllerPlanHashOf(plan: Omit<ControllerPlan, 'hash'>): string {
+  const { fingerprint, store, isProven } = plan.key;
+  return sha256Hex(canonicalJson({ ...plan, hash: undefined, key: { fingerprint, store, isProven } }));
 }

@@ -1,5 +1,7 @@
 /** The plan of a restore from a dump as lines for people: what it is, what is lost, what is not known. */
 import type { DumpPlan } from './contracts/dump.js';
+import type { DumpPromotionPlan } from './contracts/promotion.js';
+import type { EvidenceCheck } from './contracts/sandbox.js';
 import type { PlanView } from './contracts/status.js';
 import { formatBytes, formatSeconds } from './run-state-plan.js';
 
@@ -28,6 +30,46 @@ export function dumpPlanView(plan: DumpPlan): PlanView {
       ...plan.warnings.map((warning) => `warning: ${warning}`),
     ],
   };
+}
+
+/** The plan of `dump-promotion`: what takes whose place, and everything that ends with the old cluster. */
+export function dumpPromotionPlanView(plan: DumpPromotionPlan, dump: DumpPlan): PlanView {
+  const { primary, standbys } = plan;
+  const fromSandbox = plan.settingsFrom === plan.sandboxDataDir;
+  return {
+    hash: plan.hash,
+    summary: [
+      `promote the dump ${sourceText(dump)}, restored in sandbox ${plan.ref.sandbox} on ${plan.ref.host}, into ${plan.environment}`,
+      lostText(dump.lost),
+      `new identity: system ${plan.newSystemIdentifier} on timeline 1 takes the place of ${plan.oldSystemIdentifier ?? 'a cluster of which nothing is left'}; replication, slots and subscriptions of the old one end`,
+      `stop ${plan.apps.length === 0 ? 'no applications' : `applications ${plan.apps.join(', ')}`}, then ${[primary, ...standbys].map(({ name }) => name).join(', ')}`,
+      plan.oldSystemIdentifier === null || primary.systemIdentifier === 'unknown'
+        ? `nothing stands in ${primary.dataDir} of ${primary.name}: nothing is kept`
+        : `keep ${primary.dataDir} of ${primary.name} (${primary.role}, ${primary.state}) as ${primary.keptDataDir}`,
+      `swap in ${plan.sandboxDataDir}, flush it to disk, start ${primary.name}; there is no recovery to end`,
+      `configuration: ${fromSandbox ? `as it stands in the sandbox (${plan.settingsFrom}), listening at the address of the config` : `that of production, from ${plan.settingsFrom}`}`,
+      ...standbys.map(
+        ({ name, host }) =>
+          `rebuild standby ${name} on ${host} with a full copy: it is of the old cluster and cannot follow`,
+      ),
+      `archive: ${plan.archive}; it must hold nothing of another cluster`,
+      `backups: ${plan.backups}`,
+      ...plan.warnings.map((warning) => `warning: ${warning}`),
+    ],
+  };
+}
+
+/** What a person who approves is shown besides the checks of the restore. */
+export function dumpPromotionEvidence(plan: DumpPromotionPlan, dump: DumpPlan): EvidenceCheck[] {
+  return [
+    { check: 'given-up', expected: 'known to whoever approves', actual: lostText(dump.lost), ok: true },
+    {
+      check: 'archive-of-its-own',
+      expected: `nothing, or only system ${plan.newSystemIdentifier}`,
+      actual: plan.archive,
+      ok: true,
+    },
+  ];
 }
 
 function sourceText({ source }: DumpPlan): string {

@@ -20,6 +20,7 @@ import { serverControl } from '../activities/postgres/server.js';
 import { createPoolers } from '../activities/pooler/create-poolers.js';
 import { createPauseGuards } from '../activities/pooler/pause-guard.js';
 import { createRouting } from '../activities/routing/create-routing.js';
+import { createEngine } from '../activities/runtime/docker-engine.js';
 import { createRuntimes } from '../activities/runtime/create-runtimes.js';
 import { createSecretResolver } from '../activities/secrets/resolve-secret.js';
 import { createSnapshots } from '../activities/snapshot/create-snapshots.js';
@@ -45,6 +46,7 @@ export async function createDeps(configPath: string, distDir: string): Promise<W
     store: createStores(config, resolveSecret, program),
     dumpSource: (environment, source) => createDumpSource(dumpSourceOf(config, environment, source), resolveSecret),
     runtime: createRuntimes(config, serverControl),
+    containers: createEngine,
     routing: createRouting(config, resolveSecret),
     poolers: createPoolers(config, resolveSecret),
     pauseGuard: createPauseGuards({ config, resolveSecret, program }),

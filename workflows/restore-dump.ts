@@ -1,4 +1,4 @@
-/** A logical dump becomes a cluster of its own in a sandbox: kept to look at, or on approval handed over. Production is never touched. */
+/** A logical dump becomes a cluster of its own in a sandbox: kept to look at, handed over on approval, or promoted by the child runbook `dump-promotion`. */
 import { workflowInfo } from '@temporalio/workflow';
 
 import type {
@@ -21,8 +21,10 @@ import { nowIso, secondsSince } from './lib/clock.js';
 import { conductRun, rejected } from './lib/conduct-run.js';
 import { requireGood } from './lib/evidence.js';
 import { keepSandbox } from './lib/keep-sandbox.js';
+import { leaveOut } from './lib/pass-over.js';
 import { policyFor } from './lib/policy.js';
 import { Run } from './lib/run.js';
+import { startDumpPromotion } from './lib/start-promotion.js';
 
 type DumpRun = Run<RestoreDumpStep>;
 type Planned = { facts: EnvironmentFacts; plan: DumpPlan; ref: SandboxRef };
@@ -44,12 +46,53 @@ const REFUSALS: readonly FailureType[] = [
 export async function restoreDump(input: RestoreDumpInput): Promise<DumpResult | PlannedDump> {
   const { source } = input;
   const run: DumpRun = new Run(RESTORE_DUMP, input, source.kind === 'file' ? source.path : source.url);
-  return conductRun(run, input, async () => {
-    const planned = await check(run, input);
-    if (input.planOnly === true) return { outcome: 'planned', plan: planned.plan };
-    const restored = await restore(run, input, planned);
-    return finish(run, input, planned, restored);
-  });
+  const ways: RestoreDumpStep[] = input.promote === true ? ['approve-hand-over', 'hand-over'] : ['promote'];
+  for (const step of ways) leaveOut(run, step);
+  const kept: { sandbox: Kept | null } = { sandbox: null };
+  return conductRun(
+    run,
+    input,
+    async () => {
+      const planned = await check(run, input);
+      if (input.planOnly === true) return { outcome: 'planned', plan: planned.plan };
+      const restored = await restore(run, input, planned);
+      if (input.promote === true) return promoteIt(run, input, planned, restored, kept);
+      return finish(run, input, planned, restored);
+    },
+    // A sandbox whose promotion began is not dropped by an abort: it is kept for its time, for a second try.
+    async () => {
+      if (kept.sandbox !== null) await keepSandbox(kept.sandbox.ref, kept.sandbox.expiresAt, input.requestedBy);
+    },
+  );
+}
+
+/** What an abort keeps once the promotion began. */
+type Kept = { ref: SandboxRef; expiresAt: string };
+
+async function promoteIt(
+  run: DumpRun,
+  input: RestoreDumpInput,
+  planned: Planned,
+  restored: Restored,
+  kept: { sandbox: Kept | null },
+): Promise<DumpResult> {
+  const { facts, plan, ref } = planned;
+  const ttlMs = (input.ttlSeconds ?? facts.sandboxTtlSeconds) * 1000;
+  const {
+    run: byRun,
+    runId,
+    result,
+  } = await run.step('promote', () =>
+    startDumpPromotion(run, input, { ref, plan }, () => {
+      // From here on putting production back is the child's business, and the sandbox may be production already.
+      run.undo.forget('discard-sandbox');
+      kept.sandbox = { ref, expiresAt: new Date(Date.now() + ttlMs).toISOString() };
+    }),
+  );
+  Object.assign(run.view.measured, result.measured);
+  if (run.view.sandbox !== null) run.view.sandbox.state = 'promoted';
+  const end = { outcome: 'promoted' as const, expiresAt: '', commands: [`pgr undo ${byRun}`] };
+  return { ...resultOf(run, planned, restored, end), promotion: { run: byRun, runId } };
 }
 
 async function check(run: DumpRun, input: RestoreDumpInput): Promise<Planned> {
@@ -82,7 +125,7 @@ async function restore(run: DumpRun, input: RestoreDumpInput, { plan, ref }: Pla
   const verified = await run.step('verify-dump', async () => {
     const result = await host.verifyDump({ ref, plan });
     run.view.evidence = result.checks;
-    if (input.handOver) requireGood(run, result);
+    if (input.handOver || input.promote === true) requireGood(run, result);
     return result;
   });
   run.view.measured.rtoSeconds = secondsSince(run.view.startedAt, nowIso());
@@ -107,7 +150,7 @@ async function finish(
       run,
       planned,
       { sandbox, verified },
-      { outcome: 'kept', expiresAt, commands: keptCommands(plan, sandbox.url) },
+      { outcome: 'kept', expiresAt, commands: keptCommands(plan, sandbox.url, run.view.run) },
     );
   };
   if (!input.handOver) return keep();

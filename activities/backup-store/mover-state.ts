@@ -3,11 +3,11 @@
  * the death of the process (not of the machine: after that a sandbox is made anew), so nothing that is finished is fetched again.
  */
 import { closeSync, fchownSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 
 import { fetchStateFileOf } from '../lib/backup-store.js';
 import { stepFailure } from '../lib/failure.js';
 import type { BaseHeader } from './base-catalog.js';
+import { requireEmpty } from './base-state.js';
 import type { Owner } from './chunk-files.js';
 
 export type FetchState = {
@@ -66,13 +66,7 @@ async function startState(
   chunks: number,
   owner: Owner,
 ): Promise<Buffer> {
-  const present = await readdir(baseDir).catch(() => []);
-  if (present.length > 0) {
-    throw stepFailure(
-      'SandboxNotOurs',
-      `${baseDir} holds files that were not fetched: ${present.slice(0, 3).join(', ')}`,
-    );
-  }
+  await requireEmpty(baseDir);
   const bytes = Buffer.concat([firstLine, Buffer.alloc(chunks + 1)]);
   const temporary = `${file}.tmp`;
   const fd = openSync(temporary, 'w', 0o600);

@@ -6,6 +6,7 @@ import type { S3StoreConfig } from '../../config/schema.js';
 import { isHistoryName } from '../../shared/timeline.js';
 import type { BackupStore, WalPresence } from '../lib/backup-store.js';
 import type { ProgramPaths } from '../lib/deps.js';
+import { archiveSystems } from './archive-systems.js';
 import { listBases } from './base-catalog.js';
 import { lastCommit } from './last-commit.js';
 import { resolveTarget } from './resolve-target.js';
@@ -30,6 +31,7 @@ export async function createS3Store(input: S3StoreInput): Promise<BackupStore> {
   const context = { objects, walPrefix: config.walPrefix };
   return {
     kind: 's3',
+    baseProof: 'SHA-256 of every chunk and the file list of the base, checked while it was fetched',
     takesBases: true,
     window: (request) => computeWindow(context, request),
     resolveTarget: (request) => resolveTarget(context, request),
@@ -37,6 +39,7 @@ export async function createS3Store(input: S3StoreInput): Promise<BackupStore> {
     fetchCommand: jobCommand(program, environment, 'mover'),
     takeBaseCommand: jobCommand(program, environment, 'take-base'),
     walPresence: (name) => walPresence(objects, config.walPrefix, name),
+    systems: () => archiveSystems(context),
     // Nothing runs on the side of the store: servers push their WAL, and bases are taken when somebody asks.
     pause: () => Promise.resolve({ outcome: 'nothing-to-do', note: 'wal is pushed by the servers themselves' }),
     resume: () => Promise.resolve({ outcome: 'nothing-to-do', note: 'wal is pushed by the servers themselves' }),

@@ -24,6 +24,7 @@ export function createReadEnvironment({ config }: Pick<ActivityDeps, 'config'>) 
         apps: environment.apps.map((app) => ({ name: app.name, host: app.host })),
         sandboxHost: sandboxHostOf(environment),
         sandboxTtlSeconds: environment.sandbox.ttl,
+        ...controllerHostOf(environment),
         approvals: policiesOf(environment),
         defaultPolicy: { ...DEFAULT_POLICY, identity: environment.identity.kind },
         ui: config.temporal.ui ?? null,
@@ -31,6 +32,12 @@ export function createReadEnvironment({ config }: Pick<ActivityDeps, 'config'>) 
       };
     });
   };
+}
+
+function controllerHostOf({ backups }: EnvironmentConfig): Pick<EnvironmentFacts, 'controllerHost'> {
+  return backups.kind === 'databasus' && backups.controller !== undefined
+    ? { controllerHost: backups.controller.host }
+    : {};
 }
 
 function policiesOf({ approvals, identity }: EnvironmentConfig): Record<string, GatePolicy> {

@@ -1,11 +1,12 @@
 /** Starts the wrapper of a job as a process of its own session, which outlives the worker. */
 import { spawn } from 'node:child_process';
-import { chmod, chown, mkdir, open, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { minimalEnvironment } from '../lib/exec.js';
 import { stepFailure } from '../lib/failure.js';
 import type { JobSpec } from '../lib/job-runner.js';
+import { writeWhole } from '../lib/write-whole.js';
 import { JOB_SCRIPT } from './job-script.js';
 
 /** One wrapper that we started; `ended` tells a start that failed from one that is still on its way to its claim. */
@@ -50,17 +51,10 @@ async function prepareDirectory(dir: string, spec: JobSpec): Promise<void> {
     await requireReachable(path.dirname(dir), spec.runAs);
   }
   const { env, ...rest } = spec;
-  await writeShared(path.join(dir, 'run.sh'), JOB_SCRIPT, spec.runAs);
+  // Whole: another starter never reads half a file.
+  await writeWhole(path.join(dir, 'run.sh'), JOB_SCRIPT, { owner: spec.runAs });
   const stored = { ...rest, envNames: Object.keys(env ?? {}).sort() };
-  await writeShared(path.join(dir, 'spec.json'), `${JSON.stringify(stored, null, 2)}\n`, spec.runAs);
-}
-
-/** Written under a name of its own and renamed: another starter never reads half a file. */
-async function writeShared(file: string, text: string, owner: JobSpec['runAs']): Promise<void> {
-  const temporary = `${file}.${String(process.pid)}.${String(Math.floor(Math.random() * 1e9))}`;
-  await writeFile(temporary, text, { mode: 0o600 });
-  if (owner) await chown(temporary, owner.uid, owner.gid);
-  await rename(temporary, file);
+  await writeWhole(path.join(dir, 'spec.json'), `${JSON.stringify(stored, null, 2)}\n`, { owner: spec.runAs });
 }
 
 /** The user of the job must be able to walk down to its directory. Directories that only we made get the missing bit. */

@@ -8,6 +8,18 @@ export async function receivesWal(store: Streams): Promise<boolean> {
   return hasReceiver(store) || (await store.streamsWal?.()) === true;
 }
 
+/**
+ * Who may bring the WAL of a server: only the server itself (`server`), it or the store, one of them is enough (`either`), or only the store, whatever the
+ * server archives (`store`).
+ */
+export type WalDuty = 'server' | 'either' | 'store';
+
+/** Asks the store where its kind does not say it. */
+export async function walDutyOf(store: Streams): Promise<WalDuty> {
+  if (hasReceiver(store)) return 'store';
+  return (await receivesWal(store)) ? 'either' : 'server';
+}
+
 /** True where what a server archives, if anything, is not this store's business. */
 export function hasReceiver(store: Streams): boolean {
   return store.walReceiver !== undefined;

@@ -75,6 +75,8 @@ export interface BackupStore {
    * which servers archive.
    */
   readonly walReceiver?: string;
+  /** What is proven of a base when it has been fetched, in words for the evidence. */
+  readonly baseProof: string;
   window(input: {
     environment: string;
     scratchDir: string;
@@ -94,6 +96,10 @@ export interface BackupStore {
     binDir: string;
     walSegmentBytes: number;
   }): Promise<TransactionPoint | null>;
+  /**
+   * System identifiers of the clusters whose bases and WAL lie where production archives to; empty when nothing does. Left out by stores that cannot tell.
+   */
+  systems?(): Promise<string[]>;
   /** True when the store streams WAL besides what servers push: then it reaches the store also where a server has no archive_command. */
   streamsWal?(): Promise<boolean>;
   pause(run: string): Promise<{ outcome: 'paused' | 'nothing-to-do'; note: string }>;

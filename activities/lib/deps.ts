@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../config/schema.js';
 import type { BackupStore } from './backup-store.js';
+import type { ContainerEngine } from './containers.js';
 import type { DumpSource } from './dump-source.js';
 import type { JobRunner } from './job-runner.js';
 import type { PauseGuard, Pooler, RoutingProvider } from './routing.js';
@@ -29,6 +30,8 @@ export type ActivityDeps = {
   dumpSource?: (environment: string, source: string) => Promise<DumpSource>;
   /** The server of a node of the config, on this host. */
   runtime: (environment: string, node: string) => NodeRuntime;
+  /** The containers of this host: the engine at `dockerHost`, else the one of the worker's environment. */
+  containers: (dockerHost: string | undefined) => ContainerEngine;
   /** Who takes the writes of an environment. */
   routing: (environment: string) => RoutingProvider;
   /** The poolers of an environment. */

@@ -2,12 +2,13 @@
  * Writes and reads fence markers (shared/fence-file.ts). Placed and removed atomically and durably: after a power cut a node is fenced or it is
  * not, as the caller was told. Every call may be repeated.
  */
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { errorCodeOf } from '../../shared/error-code.js';
 import { fenceFileFor, isFenceOf, parseFenceMarker, type FenceMarker } from '../../shared/fence-file.js';
 import { stepFailure } from './failure.js';
+import { writeWhole } from './write-whole.js';
 
 /** pg-health may run as another user than the worker; there is nothing secret in a marker. */
 const FILE_MODE = 0o644;
@@ -28,9 +29,7 @@ export async function writeFence(
   const file = fenceFileFor(stateDir, marker.environment, marker.node);
   await attempt(file, async () => {
     await mkdir(path.dirname(file), { recursive: true, mode: DIRECTORY_MODE });
-    const temporary = `${file}.${String(process.pid)}.tmp`;
-    await writeFile(temporary, `${JSON.stringify(marker)}\n`, { mode: FILE_MODE, flush: true });
-    await rename(temporary, file);
+    await writeWhole(file, `${JSON.stringify(marker)}\n`, { mode: FILE_MODE, flush: true });
     await syncDirectory(path.dirname(file));
     await syncDirectory(path.dirname(path.dirname(file)));
   });

@@ -3,11 +3,12 @@
  * without a sign it resumes every pooler that is paused. It goes on until it is told that all is done, because the pause may come late (after long
  * checkpoints), or until its parent is dead and the poolers are resumed. It never pauses anything.
  */
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { PoolerSession } from '../lib/routing.js';
+import { writeWhole } from '../lib/write-whole.js';
 import type { PoolerAddress } from './console.js';
 import { openPgbouncer } from './pgbouncer.js';
 
@@ -38,7 +39,7 @@ export async function guardPoolers(spec: GuardSpec): Promise<GuardEnd> {
   const poolers: Guarded[] = await Promise.all(
     spec.poolers.map(async (each) => ({ spec: each, session: await open(each) })),
   );
-  await writeFile(path.join(spec.dir, 'ready'), `${String(process.pid)}\n`);
+  await writeWhole(path.join(spec.dir, 'ready'), `${String(process.pid)}\n`);
   const watch: Watch = { lastSign: performance.now(), sign: '', resumed: false, failed: [] };
   while (!(await exists(path.join(spec.dir, 'done')))) {
     await readSign(spec.dir, watch);
@@ -52,7 +53,7 @@ export async function guardPoolers(spec: GuardSpec): Promise<GuardEnd> {
     await delay(silent >= spec.deadlineMs ? AGAIN_AFTER_MS : LOOK_EVERY_MS);
   }
   const end = { resumed: watch.resumed, at: new Date().toISOString(), failed: watch.failed };
-  await writeFile(path.join(spec.dir, 'ended'), `${JSON.stringify(end)}\n`).catch(() => undefined);
+  await writeWhole(path.join(spec.dir, 'ended'), `${JSON.stringify(end)}\n`).catch(() => undefined);
   for (const { session } of poolers) await session?.close();
   return end;
 }

@@ -124,8 +124,7 @@ function guardIn(dir: string, child: ChildProcess): PauseGuard {
 
 async function readEnd(dir: string): Promise<GuardEnd | null> {
   const text = await readFile(path.join(dir, 'ended'), 'utf8').catch(() => '');
-  // Without its last line end it is still being written.
-  return text.endsWith('\n') ? (JSON.parse(text) as GuardEnd) : null;
+  return text === '' ? null : (JSON.parse(text) as GuardEnd);
 }
 
 const exists = (file: string): Promise<boolean> =>

@@ -140,12 +140,12 @@ async function finish({ zfs, control }: Context, { from, to, source, target, can
     await zfs.change(zfsRenameArgs(source, target));
   }
   faultPoint('snapshot:move-renamed');
-  if (value(await zfs.get(target, ['mountpoint']), 'mountpoint') !== to) {
-    await zfs.change(zfsSetArgs('mountpoint', to, target));
-  }
+  const placed = await zfs.get(target, ['mountpoint', 'canmount']);
+  if (value(placed, 'mountpoint') !== to) await zfs.change(zfsSetArgs('mountpoint', to, target));
   faultPoint('snapshot:move-placed');
+  // Before it is mounted: zfs-fuse mounts a mounted dataset anew for this, in the background, and for a moment the place looks empty (measured).
+  if (value(placed, 'canmount') !== canmount) await zfs.change(zfsSetArgs('canmount', canmount, target));
   await mountAt(zfs, target, to);
-  await zfs.change(zfsSetArgs('canmount', canmount, target));
   faultPoint('snapshot:move-mounted');
   await zfs.change(zfsInheritArgs(MOVE, target));
   await removeEmpty(from);

@@ -94,12 +94,19 @@ async function moveAside({ zfs, dataset, node, control }: Context, undone: strin
 }
 
 async function mountAgain({ zfs, dataset }: Context): Promise<void> {
-  const mountpoint = (await zfs.get(dataset, [MOUNTPOINT]))?.get(MOUNTPOINT)?.value ?? null;
-  if (mountpoint !== null) {
-    const inherited = mountpoint === INHERITED;
-    await zfs.change(inherited ? zfsInheritArgs('mountpoint', dataset) : zfsSetArgs('mountpoint', mountpoint, dataset));
-  }
+  const wanted = (await zfs.get(dataset, [MOUNTPOINT]))?.get(MOUNTPOINT)?.value;
+  if (wanted !== undefined) await setMountPoint(zfs, dataset, wanted);
   const place = (await zfs.get(dataset, ['mountpoint']))?.get('mountpoint')?.value ?? '/';
   await mountAt(zfs, dataset, place);
   await zfs.change(zfsInheritArgs(MOUNTPOINT, dataset));
+}
+
+/** Never to what it is: a mounted dataset would be mounted anew, by zfs-fuse in the background. */
+async function setMountPoint(zfs: Zfs, dataset: string, wanted: string): Promise<void> {
+  const present = (await zfs.get(dataset, ['mountpoint']))?.get('mountpoint');
+  if (wanted === INHERITED) {
+    if (present?.source === 'local') await zfs.change(zfsInheritArgs('mountpoint', dataset));
+  } else if (present?.value !== wanted) {
+    await zfs.change(zfsSetArgs('mountpoint', wanted, dataset));
+  }
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 
 import type { CliContext } from '../context.js';
-import { bodiesOf, recoveryResultOf } from '../record-view.js';
+import { bodiesOf, promotionRunOf } from '../record-view.js';
 import { readRecord } from '../records.js';
 import { renderReport } from '../render/report.js';
 import { writeOutput } from '../write-output.js';
@@ -17,7 +17,7 @@ export function registerReport(program: Command, context: CliContext): void {
   withExample(command, 'pgr report production/pitr/20261121-034200 --out incident.md').action(
     async (run: string, flags: { out?: string }) => {
       const entries = await requireRecord(context, run);
-      const promotion = recoveryResultOf(bodiesOf(entries, 'result').at(-1)?.result)?.promotion ?? null;
+      const promotion = promotionRunOf(bodiesOf(entries, 'result').at(-1)?.result);
       const change = promotion === null ? null : await readRecord(context, `${promotion.run}@${promotion.runId}`);
       const markdown = renderReport(entries, change);
       const facts = { run: entries[0]?.run, runId: entries[0]?.runId };

@@ -21,6 +21,7 @@ type RestoreDumpFlags = ActorFlags &
     jobs?: string;
     quick?: boolean;
     handOver?: boolean;
+    promote?: boolean;
     plan?: boolean;
     reason?: string;
     host?: string;
@@ -41,6 +42,7 @@ export function registerRestoreDump(program: Command, context: CliContext): void
     .option('--jobs <n>', 'sessions of pg_restore and pg_dump (default: processors, at most 4)')
     .option('--quick', 'do not read the data of an archive before they are restored')
     .option('--hand-over', 'ask for approval, then leave a cluster ready to be put into production by hand')
+    .option('--promote', 'ask for approval, then put it into the place of production; the old data are kept')
     .option('--plan', 'read the dump and print the plan; make nothing')
     .option('--reason <text>', 'why; goes into the record')
     .option('--host <host>', 'host of the sandbox and of the file (default: from the config)')
@@ -51,7 +53,7 @@ export function registerRestoreDump(program: Command, context: CliContext): void
   withExample(
     withWait(withActor(command)),
     'pgr restore-dump production --from /backups/shop.dump --plan',
-    'pgr restore-dump production --from /backups/shop.dump --globals /backups/globals.sql --hand-over --watch',
+    'pgr restore-dump production --from /backups/shop.dump --globals /backups/globals.sql --promote --watch',
     'pgr restore-dump production --from "postgresql://app@old-db:25060/shop?sslmode=require" --password env:OLD_DB',
   ).action(async (env: string, flags: RestoreDumpFlags) => runRestoreDump(context, env, flags));
 }
@@ -81,7 +83,12 @@ async function runRestoreDump(context: CliContext, env: string, flags: RestoreDu
   await afterStart(context, started, wait, [
     ['environment', env],
     ['source', sourceText(request.source)],
-    ['changes', 'a sandbox only; production is not touched'],
+    [
+      'changes',
+      request.promote === true
+        ? 'a sandbox until gate promote is approved; then production is replaced by another cluster'
+        : 'a sandbox only; production is not touched',
+    ],
     ['lost', 'everything committed after the dump began: the plan says how much'],
   ]);
 }
@@ -90,6 +97,11 @@ function requestOf(
   context: CliContext,
   flags: RestoreDumpFlags,
 ): Omit<RestoreDumpInput, 'environment' | 'requestedAt'> {
+  if (flags.promote === true && flags.handOver === true) {
+    throw new PgrFailure('BadUsage', '--promote and --hand-over exclude each other', {
+      hint: '--promote puts it into production, --hand-over leaves that to you',
+    });
+  }
   return {
     requestedBy: actorOf(flags.by, context.env),
     reason: flags.reason ?? '',
@@ -99,6 +111,7 @@ function requestOf(
     locale: localeOf(flags),
     quick: flags.quick === true,
     handOver: flags.handOver === true && flags.plan !== true,
+    ...(flags.promote === true && flags.plan !== true ? { promote: true } : {}),
     ...(flags.host === undefined ? {} : { host: flags.host }),
     ...(flags.ttl === undefined ? {} : { ttlSeconds: parseDuration(flags.ttl, '--ttl') }),
     ...(flags.plan === true ? { planOnly: true } : {}),

@@ -1,5 +1,5 @@
 /** The end of a report: what was lost, what was kept, what is left to do. Pure. */
-import type { TransactionPoint } from '../../shared/contracts/plan.js';
+import type { RecoveryPlan, TransactionPoint } from '../../shared/contracts/plan.js';
 import type { PromotionResult } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import { codeSpan } from '../../shared/markdown.js';
@@ -13,7 +13,7 @@ import {
   rebuildFollowUps,
   rebuildResultOf,
 } from './report-change.js';
-import { dumpCopies, dumpFollowUps } from './report-dump.js';
+import { dumpCopies, dumpFollowUps, dumpLostLines } from './report-dump.js';
 import { formatDuration, shellWord } from './text.js';
 
 type Entries = readonly RecordEntry[];
@@ -28,7 +28,11 @@ export function lostLines(entries: Entries, change: Entries | null): string[] {
       `What was committed since the promotion was set aside with the promoted data${untilText(promotion.lost.until)}.`,
     ];
   }
-  const plan = promotion?.recovery ?? recoveryResultOf(resultOf(entries))?.plan;
+  if (promotion?.dump !== undefined) return dumpLostLines(promotion.dump, true);
+  return recoveryLostLines(promotion, promotion?.recovery ?? recoveryResultOf(resultOf(entries))?.plan);
+}
+
+function recoveryLostLines(promotion: PromotionResult | null, plan: RecoveryPlan | undefined): string[] {
   if (plan === undefined) return ['Nothing: production was not replaced.'];
   const given = givenUp(promotion?.lost ?? plan.lost);
   return [
@@ -98,7 +102,16 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
   if (dump !== null) return dumpFollowUps(dump, run);
   const promotion = promotionOf(change ?? entries);
   if (promotion === null) return withoutPromotion(entries, run, view.environment);
-  const from = promotion.recovery.boundary.kept?.time ?? 'the target';
+  return afterPromotion(promotion, run, view.environment);
+}
+
+/** When the history that production has now ends. */
+function endOfHistory({ recovery, dump }: PromotionResult): string {
+  return recovery?.boundary.kept?.time ?? dump?.lost.since ?? 'the target';
+}
+
+function afterPromotion(promotion: PromotionResult, run: string, environment: string): string[] {
+  const from = endOfHistory(promotion);
   const until = promotion.lost.until ?? 'the promotion';
   const gap = `${plainText(from)} to ${plainText(until)}`;
   return [
@@ -107,14 +120,22 @@ export function followUps(entries: Entries, change: Entries | null): string[] {
     '- [ ] Reconcile outside systems (payments, mail, webhooks, search, analytics) and the audit log with ids that do not exist any more.',
     '- [ ] Rotate webhook secrets, and every other secret that the restored data hold, when the incident may have exposed them.',
     `- [ ] End sessions and tokens that were issued from ${gap}.`,
-    '- [ ] Check replication slots, publications and change-data-capture consumers: they are on a new timeline.',
-    `- [ ] Look at ${codeSpan(`pgr window ${view.environment}`)} and ${codeSpan(`pgr check ${view.environment}`)} once more tomorrow.`,
+    promotion.dump === undefined
+      ? '- [ ] Check replication slots, publications and change-data-capture consumers: they are on a new timeline.'
+      : '- [ ] Replication slots, publications and subscriptions are not in a dump: make them anew.',
+    ...(promotion.leftBehind ?? []).map((node) => leftBehindLine(environment, node)),
+    `- [ ] Look at ${codeSpan(`pgr window ${environment}`)} and ${codeSpan(`pgr check ${environment}`)} once more tomorrow.`,
     ...(promotion.outcome === 'undone'
       ? []
       : [
           `- [ ] While the kept data exist, ${codeSpan(`pgr undo ${run}`)} brings the old cluster back; delete them when nobody needs them any more.`,
         ]),
   ];
+}
+
+function leftBehindLine(environment: string, node: string): string {
+  const command = `pgr rebuild-standby ${environment} ${node} --method full`;
+  return `- [ ] Standby ${plainText(node)} is still of the old cluster and cannot follow: stop it, move its data directory away, then ${codeSpan(command)}`;
 }
 
 function withoutPromotion(entries: Entries, run: string, environment: string): string[] {

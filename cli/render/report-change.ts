@@ -25,7 +25,7 @@ export function changeLostLines(result: unknown): string[] | null {
   const flip = flipResultOf(result);
   if (flip !== null) return flipLostLines(flip);
   const dump = dumpResultOf(result);
-  if (dump !== null) return dumpLostLines(dump);
+  if (dump !== null) return dumpLostLines(dump.plan, dump.outcome === 'promoted');
   return rebuildResultOf(result) === null ? null : ['Nothing: a standby holds nothing of its own.'];
 }
 

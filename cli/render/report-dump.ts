@@ -1,11 +1,11 @@
 /** What a report says of the restore of a dump. Pure. */
-import type { DumpResult } from '../../shared/contracts/dump.js';
+import type { DumpPlan, DumpResult } from '../../shared/contracts/dump.js';
 import { codeSpan } from '../../shared/markdown.js';
 import { plainText } from './markdown.js';
 import { formatDuration } from './text.js';
 
 /** A dump ends where it began: nothing that was committed later is in it. */
-export function dumpLostLines({ plan: { lost, dump } }: DumpResult): string[] {
+export function dumpLostLines({ lost, dump }: DumpPlan, isProduction: boolean): string[] {
   const until =
     lost.until === null || lost.seconds === null
       ? `until when is not known: ${plainText(lost.untilFrom)}`
@@ -16,13 +16,16 @@ export function dumpLostLines({ plan: { lost, dump } }: DumpResult): string[] {
     now: 'taken in this run',
   };
   return [
-    '- Production was not replaced by this run.',
+    isProduction
+      ? '- Production is another cluster now; what the old one held is in its kept data and in its own archive.'
+      : '- Production was not replaced by this run.',
     `- Not in the dump: everything committed after ${plainText(lost.since)} (${doubt[dump.takenAtFrom]}), ${until}.`,
   ];
 }
 
 /** Where the restored cluster is. */
 export function dumpCopies({ outcome, sandbox, ref }: DumpResult): string[] {
+  if (outcome === 'promoted') return [];
   const host = plainText(ref.host);
   return outcome === 'kept'
     ? [`- sandbox ${codeSpan(sandbox.url)} on ${host}, kept until ${plainText(sandbox.expiresAt)}`]

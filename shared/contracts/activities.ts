@@ -3,6 +3,7 @@
  * these types; workflows see the types only.
  */
 import type { TargetSpec } from '../target-time.js';
+import type * as controller from './controller.js';
 import type { VerifySignatureInput, VerifySignatureResult } from './decisions.js';
 import type * as dev from './dev.js';
 import type * as dump from './dump.js';
@@ -101,6 +102,14 @@ export interface HostActivities {
   verifyDump(input: dump.DumpStepInput): Promise<dump.VerifyDumpResult>;
   handOverSandbox(input: dump.DumpStepInput): Promise<dump.HandOverResult>;
 
+  proveControllerKey(input: { environment: string }): Promise<controller.ProvenKey>;
+  planController(input: controller.PlanControllerInput): Promise<controller.ControllerPlan>;
+  placeControllerKey(input: controller.ControllerStepInput): Promise<controller.PlaceKeyResult>;
+  startController(input: controller.ControllerStepInput): Promise<controller.StartControllerResult>;
+  setUpControllerUsers(input: controller.ControllerStepInput): Promise<controller.SetUpUsersResult>;
+  addControllerStorage(input: controller.ControllerStepInput): Promise<controller.AddStorageResult>;
+  addControllerDatabases(input: controller.ControllerStepInput): Promise<controller.AddDatabasesResult>;
+
   planPromotion(input: promotion.PlanPromotionInput): Promise<promotion.PromotionPlan>;
   stopApp(input: promotion.AppStepInput): Promise<promotion.AppStepResult>;
   startApp(input: promotion.AppStepInput): Promise<promotion.AppStepResult>;
@@ -114,6 +123,8 @@ export interface HostActivities {
   endRecovery(input: promotion.EndRecoveryInput): Promise<promotion.EndRecoveryResult>;
   rebaseline(input: promotion.NodeStepInput): Promise<promotion.RebaselineResult>;
   rebuildStandby(input: promotion.RebuildStandbyInput): Promise<promotion.RebuildStandbyResult>;
+  planDumpPromotion(input: promotion.PlanDumpPromotionInput): Promise<promotion.DumpPromotionPlan>;
+  swapInDump(input: promotion.SwapInDumpInput): Promise<promotion.SwapInResult>;
   finishPromotion(input: promotion.FinishPromotionInput): Promise<{ outcome: 'finished' }>;
   planUndo(input: promotion.PlanUndoInput): Promise<promotion.UndoPlan>;
   takeBase(input: TakeBaseInput): Promise<TakeBaseResult>;

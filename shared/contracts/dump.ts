@@ -131,7 +131,7 @@ export type HandOverResult = {
 
 /** What the run `restore-dump` ends with. */
 export type DumpResult = {
-  outcome: 'kept' | 'handed-over';
+  outcome: 'kept' | 'handed-over' | 'promoted';
   ref: SandboxRef;
   plan: DumpPlan;
   sandbox: { dir: string; dataDir: string; port: number; url: string; expiresAt: string };
@@ -139,6 +139,8 @@ export type DumpResult = {
   counts: TableCount[];
   measured: { restoreSeconds: number; rtoSeconds: number; rpoSeconds: number };
   commands: string[];
+  /** The run that made it production. */
+  promotion?: { run: string; runId: string };
 };
 
 export type PlannedDump = { outcome: 'planned'; plan: DumpPlan };

@@ -22,6 +22,8 @@ export type EnvironmentFacts = {
   apps: AppFacts[];
   sandboxHost: string;
   sandboxTtlSeconds: number;
+  /** Host of the container of the backup controller, when the config has one. */
+  controllerHost?: string;
   /** By gate name; a gate without an entry uses `defaultPolicy`. */
   approvals: Record<string, GatePolicy>;
   defaultPolicy: GatePolicy;

@@ -1,9 +1,14 @@
 import type { Lsn } from '../lsn.js';
+import type { DumpPlan } from './dump.js';
 import type { RecoveryPlan, TransactionPoint } from './plan.js';
 import type { EvidenceCheck, SandboxRef } from './sandbox.js';
 
-/** What an activity must find before it may stop, rename or replace a node's data (invariant 2). */
-type NodeIdentity = { systemIdentifier: string; dataDir: string; host: string };
+/**
+ * What an activity must find before it may stop, rename or replace a node's data (invariant 2). `systemIdentifier` is the cluster that stood there when the
+ * run began. `replacement` is the one that takes its place where that is another cluster (a restored dump); left out, it is the same. Kept data are always
+ * held against the first, data that are swapped in, out or cloned always against the second.
+ */
+export type NodeIdentity = { systemIdentifier: string; replacement?: string; dataDir: string; host: string };
 
 /** One node under one run: `runId` names the kept data, so every attempt means the same directory. */
 export type NodeStepInput = { environment: string; node: string; run: string; runId: string; expect: NodeIdentity };
@@ -25,6 +30,8 @@ export type PlannedNode = {
   /** `unknown` when the server is down and nothing proves what it was. */
   role: 'primary' | 'standby' | 'unknown';
   systemIdentifier: string;
+  /** The cluster that takes its place, where it is another one; see {@link NodeIdentity}. */
+  replacement?: string;
   timeline: number;
 };
 
@@ -42,6 +49,24 @@ export type PromotionPlan = {
   warnings: string[];
   hash: string;
 };
+
+/** A restored dump becomes production. */
+export type PlanDumpPromotionInput = Omit<PlanPromotionInput, 'plan'> & { plan: DumpPlan };
+
+/** Nothing of the old history goes on: another system identifier, timeline 1, an archive of its own. */
+export type DumpPromotionPlan = Omit<PromotionPlan, 'lostSeconds'> & {
+  /** Null when nobody can say how long production went on after the dump. */
+  lostSeconds: number | null;
+  /** The old cluster; null when nothing is left that says. */
+  oldSystemIdentifier: string | null;
+  newSystemIdentifier: string;
+  /** Where the configuration comes from: that of the old cluster, or what stands in the sandbox. */
+  settingsFrom: string;
+  /** What the archive holds now, which may be nothing but the new cluster. */
+  archive: string;
+};
+
+export type SwapInDumpInput = NodeStepInput & { ref: SandboxRef; plan: DumpPlan };
 
 export type AppStepInput = { environment: string; app: string };
 export type AppStepResult = { outcome: 'stopped' | 'started' | 'already-stopped' | 'already-started'; status: string };
@@ -121,10 +146,14 @@ export type PromotionResult = {
   run: string;
   runId: string;
   environment: string;
-  plan: PromotionPlan;
-  recovery: RecoveryPlan;
+  plan: PromotionPlan | DumpPromotionPlan;
+  /** Null when a dump was promoted. */
+  recovery: RecoveryPlan | null;
+  dump?: DumpPlan;
   timeline: number;
   rebuilt: string[];
+  /** Standbys of the old cluster that were not rebuilt: they cannot follow. Only where the new cluster is another one. */
+  leftBehind?: string[];
   measured: { writeOutageMs: number; rtoSeconds: number; rpoSeconds: number };
   lost: { until: string | null; seconds: number; commits: number; exact: boolean };
 };

@@ -2,7 +2,7 @@
 import type { TargetSpec } from '../target-time.js';
 import type { DecisionOutcome } from './decisions.js';
 import type { DevMode } from './dev.js';
-import type { ClusterLocale, DumpSource } from './dump.js';
+import type { ClusterLocale, DumpPlan, DumpSource } from './dump.js';
 import type { FlipMode, FlipPlan } from './flip.js';
 import type { RecoveryPlan } from './plan.js';
 import type { PromotionResult } from './promotion.js';
@@ -34,6 +34,8 @@ export type RestoreDumpInput = RunRequest & {
   quick: boolean;
   /** Ask for approval, then leave a cluster that is stopped cleanly and flushed, for a person to put into production. */
   handOver: boolean;
+  /** Go on with the runbook `dump-promotion`, which asks for approval with a plan of its own. */
+  promote?: boolean;
   host?: string;
   ttlSeconds?: number;
   /** `pgr restore-dump --plan`: ends after the step check-dump. */
@@ -49,6 +51,11 @@ export type RestoreDevInput = RunRequest & {
   password: string | null;
 };
 
+export type RestoreControllerInput = RunRequest & {
+  /** `pgr restore-controller --plan`: ends after the step check-controller. */
+  planOnly?: boolean;
+};
+
 /** What the parent pitr run hands down: the child accepts it only from its real parent. */
 type ApprovedByParent = { gate: string; code: string; decisions: DecisionOutcome[] };
 
@@ -59,6 +66,9 @@ export type PromoteInput = RunRequest & {
   evidence: EvidenceCheck[];
   approved: ApprovedByParent | null;
 };
+
+/** A restored dump becomes production, with a gate of its own: the plan of the restore did not say what a promotion does. */
+export type PromoteDumpInput = RunRequest & { fromRun: string; ref: SandboxRef; dump: DumpPlan };
 
 export type UndoInput = RunRequest & { ofRun: string; promotion: PromotionResult };
 

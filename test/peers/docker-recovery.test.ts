@@ -8,6 +8,7 @@ import { chown, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { runProgramOrFail } from '../../activities/lib/exec.js';
+import { pollUntil } from '../../activities/lib/poll.js';
 import { requireControlData } from '../../activities/postgres/control-data.js';
 import { ownerOf, runAsOwner, type Owner } from '../../activities/postgres/data-directory.js';
 import { readPostmaster } from '../../activities/postgres/postmaster.js';
@@ -261,8 +262,11 @@ describeWithDocker()('a recovery on a node that docker runs', () => {
     await docker.run('run', '--name', sandbox, '--label', label, '--entrypoint', 'true', image);
     await expect(act('replayWal', input)).resolves.toMatchObject({ port: expect.any(Number) as number });
     // A server that died: the same again.
-    const server = await readPostmaster(path.join(sandboxDir(input.ref), 'data'));
+    const dataDir = path.join(sandboxDir(input.ref), 'data');
+    const server = await readPostmaster(dataDir);
     process.kill(server.state === 'running' ? server.pid : 0, 'SIGKILL');
+    const isGone = async (): Promise<boolean> => (await readPostmaster(dataDir)).state === 'stopped';
+    expect(await pollUntil(async () => (await isGone()) || null, { timeoutMs: 10_000 })).toBe(true);
     await expect(act('verifySandbox', input)).resolves.toMatchObject({ ok: true });
   });
 

@@ -29,12 +29,14 @@ beforeAll(() => {
 test('every runbook has a saved history', () => {
   const runbooks = new Set(names.map((name) => name.split('.')[0]));
   expect([...runbooks].sort()).toEqual([
+    'dump-promotion',
     'flip-db',
     'list-snapshots',
     'pitr',
     'promote',
     'prune-snapshots',
     'rebuild-standby',
+    'restore-controller',
     'restore-dump',
     'sandbox-keeper',
     'undo',

@@ -13,6 +13,8 @@ const run = promisify(execFile);
 export type BarmanOptions = {
   /** Lines added to the server's part of the configuration. */
   conf?: readonly string[];
+  /** Another server of the pair: Barman follows whichever of the two accepts writes, as with a write address. */
+  peer?: Cluster;
   /** An existing home (pulled back from a mirror) instead of an empty one. */
   home?: string;
   /** Not by streaming: the server (with archive_mode = on) is given an archive_command. */
@@ -189,10 +191,16 @@ async function receivers(home: string): Promise<number[]> {
   return found.flat();
 }
 
+function addressOf(cluster: Cluster, peer: Cluster | undefined): string {
+  if (peer === undefined) return `host=127.0.0.1 port=${String(cluster.port)} user=postgres`;
+  const ports = `${String(cluster.port)},${String(peer.port)}`;
+  return `host=127.0.0.1,127.0.0.1 port=${ports} user=postgres target_session_attrs=read-write`;
+}
+
 async function confOf(cluster: Cluster, options: BarmanOptions & { home: string; dir: string }): Promise<string> {
   const owner = await serverOwner();
   const { stdout: user } = await run('id', ['-un', String(owner.uid)]);
-  const address = `host=127.0.0.1 port=${String(cluster.port)} user=postgres`;
+  const address = addressOf(cluster, options.peer);
   const isStreaming = options.archiver !== true;
   return [
     '[barman]',

@@ -30,10 +30,14 @@ export type CliWorkflow = {
 };
 
 /** A directory with the config of a scenario; the caller starts the orchestrator, on the queue that the command line uses. */
-export async function createCliWorkflow(env: WorkflowEnv, scenario: Scenario): Promise<CliWorkflow> {
+export async function createCliWorkflow(
+  env: WorkflowEnv,
+  scenario: Scenario,
+  backups = S3_BACKUPS,
+): Promise<CliWorkflow> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'pgr-cli-workflow-'));
   const run = async (args: string[], json: boolean, address = env.env.address): Promise<CliAnswer> => {
-    await writeFile(path.join(dir, 'recovery.yaml'), configText(scenario, address));
+    await writeFile(path.join(dir, 'recovery.yaml'), configText(scenario, address, backups));
     let out = '';
     let err = '';
     const code = await runCli(json ? [...args, '--json'] : args, {
@@ -83,8 +87,10 @@ async function startOrchestrator(env: WorkflowEnv): Promise<{ stop(): Promise<vo
   };
 }
 
+const S3_BACKUPS = "{ kind: s3, bucket: b, accessKeyId: 'env:A', secretAccessKey: 'env:B' }";
+
 /** recovery.yaml of a scenario: both nodes, a write address, a store. */
-export function configText({ environment, hosts }: Scenario, address: string): string {
+export function configText({ environment, hosts }: Scenario, address: string, backups = S3_BACKUPS): string {
   return `
 version: 1
 temporal: { address: '${address}', namespace: default, ui: 'http://127.0.0.1:8233' }
@@ -97,6 +103,6 @@ environments:
       - { name: dallas, host: ${hosts.primary}, address: 127.0.0.1, port: 5432, dataDir: /d, binDir: /b, runtime: { kind: process } }
       - { name: chicago, host: ${hosts.standby}, address: 127.0.0.1, port: 5433, dataDir: /d, binDir: /b, runtime: { kind: process } }
     routing: { kind: multihost, url: 'postgresql://127.0.0.1:5432/shop?target_session_attrs=read-write' }
-    backups: { kind: s3, bucket: b, accessKeyId: 'env:A', secretAccessKey: 'env:B' }
+    backups: ${backups}
 `;
 }

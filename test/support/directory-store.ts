@@ -2,8 +2,10 @@
 import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import { readWalPageHeader } from '../../activities/backup-store/wal-page.js';
 import type { BackupStore } from '../../activities/lib/backup-store.js';
 import type { TransactionPoint, WindowResult } from '../../shared/contracts/plan.js';
+import { isSegmentName } from '../../shared/timeline.js';
 
 export type DirectoryStore = BackupStore & { walDir: string };
 
@@ -31,6 +33,7 @@ export async function createDirectoryStore(dir: string): Promise<DirectoryStore>
   const pausedFile = path.join(dir, 'paused');
   const store: DirectoryStore = {
     kind: 'directory',
+    baseProof: 'nothing',
     takesBases: true,
     walDir,
     window: () => Promise.resolve(emptyWindow()),
@@ -42,6 +45,14 @@ export async function createDirectoryStore(dir: string): Promise<DirectoryStore>
         () => 'found' as const,
         () => 'missing' as const,
       ),
+    async systems() {
+      const systems = new Set<string>();
+      for (const name of (await readdir(walDir)).filter(isSegmentName)) {
+        const header = readWalPageHeader(await readFile(path.join(walDir, name)));
+        if (header !== null) systems.add(header.systemIdentifier);
+      }
+      return [...systems].sort();
+    },
     lastCommit: () => Promise.resolve(null as TransactionPoint | null),
     async pause(run) {
       await writeFile(pausedFile, run);

@@ -30,7 +30,7 @@ export type FlipScene = {
   topology(change?: (node: TopologyNode) => TopologyNode): Promise<Topology>;
   planInput(change?: Partial<PlanFlipInput>): Promise<PlanFlipInput>;
   /** A plan, wrapped for flipWrites. */
-  flipInput(runId: string, change?: Partial<PlanFlipInput>): Promise<FlipInput>;
+  flipInput(runId: string, change?: Partial<PlanFlipInput>, deps?: ActivityDeps): Promise<FlipInput>;
   destroy(): Promise<void>;
 };
 
@@ -58,6 +58,9 @@ export async function flipDeps(
     runtime: createRuntimes(config, serverControl),
     routing: () => fileRouting(dir),
     poolers: () => [filePooler(dir)],
+    containers: () => {
+      throw new Error('no containers here');
+    },
     pauseGuard: () => Promise.resolve(fileGuard(dir)),
     snapshot: () => {
       throw new Error('not used by flips');
@@ -183,8 +186,8 @@ async function finish(
       hostChecks: [],
       ...change,
     }),
-    async flipInput(runId, change = {}) {
-      const plan = await createPlanFlip(deps)(await scene.planInput(change));
+    async flipInput(runId, change = {}, other = deps) {
+      const plan = await createPlanFlip(other)(await scene.planInput(change));
       return {
         environment: 'lab',
         run: 'lab/change',

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 
 import type { ActivityDeps } from '../../activities/lib/deps.js';
+import { createSwapInDump } from '../../activities/postgres/dump/index.js';
 import * as promotion from '../../activities/postgres/promotion/index.js';
 import { createRebuildStandby } from '../../activities/postgres/standby/rebuild-standby.js';
 import type { Config } from '../../config/schema.js';
@@ -18,6 +19,7 @@ const FACTORIES: Record<string, Factory> = {
   keepOldData: promotion.createKeepOldData,
   returnOldData: promotion.createReturnOldData,
   swapIn: promotion.createSwapIn,
+  swapInDump: createSwapInDump,
   swapOut: promotion.createSwapOut,
   endRecovery: promotion.createEndRecovery,
   startNode: promotion.createStartNode,

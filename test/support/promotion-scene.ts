@@ -75,6 +75,9 @@ export async function sceneDeps(
     runtime: createRuntimes(config, serverControl),
     routing: () => unused(),
     poolers: () => [],
+    containers: () => {
+      throw new Error('no containers here');
+    },
     pauseGuard: () =>
       Promise.resolve({ extend: () => Promise.resolve(), done: () => Promise.resolve({ resumed: false }) }),
     snapshot: createSnapshots(config, dataControl),

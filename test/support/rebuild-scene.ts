@@ -68,6 +68,7 @@ export function rebuildDeps(config: Config): ActivityDeps {
     routing: () => ({ kind: 'multihost', label: 'multihost', limits: [], open: unused }),
     poolers: () => [],
     pauseGuard: unused,
+    containers: unused,
     snapshot: createSnapshots(config, dataControl),
     program: { node: process.execPath, distDir: '/nowhere', configPath: '/nowhere' },
     log,

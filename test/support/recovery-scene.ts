@@ -95,6 +95,7 @@ export function sceneDeps(scene: Scene): ActivityDeps {
     routing: unused,
     poolers: () => [],
     pauseGuard: unused,
+    containers: unused,
     snapshot: createSnapshots(config, dataControl),
     program: { node: process.execPath, distDir: scene.root, configPath: path.join(scene.root, 'recovery.yaml') },
     log,

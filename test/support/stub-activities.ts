@@ -8,8 +8,9 @@ import type { NodeStepInput } from '../../shared/contracts/promotion.js';
 import type { RecordEntry } from '../../shared/contracts/record.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
 import type { Lsn } from '../../shared/lsn.js';
+import { usualController, type ControllerActivity } from './stub-controller.js';
 import { usualDev, type DevActivity } from './stub-dev.js';
-import { usualDump, type DumpActivity } from './stub-dump.js';
+import { usualDump, usualDumpPromotion, type DumpActivity } from './stub-dump.js';
 import { usualFlipHost, usualFlipOrchestrator, type FlipActivity } from './stub-flip.js';
 import * as fixtures from './workflow-fixtures.js';
 
@@ -125,7 +126,14 @@ function usualActivities(of: (environment: string) => Scenario): {
 } {
   return {
     orchestrator: usualOrchestrator(of),
-    host: { ...usualSandbox(of), ...usualDump(), ...usualDev(), ...usualPromotion(of), ...usualFlipHost(of) },
+    host: {
+      ...usualSandbox(of),
+      ...usualDump(),
+      ...usualDev(),
+      ...usualController(),
+      ...usualPromotion(of),
+      ...usualFlipHost(of),
+    },
   };
 }
 
@@ -229,7 +237,7 @@ function usualSandbox(of: (environment: string) => Scenario): Pick<HostActivitie
 
 function usualPromotion(
   of: (environment: string) => Scenario,
-): Omit<HostActivities, SandboxActivity | DumpActivity | DevActivity | FlipActivity> {
+): Omit<HostActivities, SandboxActivity | DumpActivity | DevActivity | FlipActivity | ControllerActivity> {
   const nodeOf = ({ expect }: NodeStepInput): string => expect.dataDir;
   return {
     planPromotion: ({ environment, ref, runId }) =>
@@ -277,6 +285,7 @@ function usualPromotion(
         lagBytes: 0,
         seconds: 2,
       }),
+    ...usualDumpPromotion(of),
     finishPromotion: () => Promise.resolve({ outcome: 'finished' }),
     planUndo: ({ environment, runId }) => Promise.resolve(fixtures.undoPlan(environment, of(environment).hosts, runId)),
   };

@@ -1,7 +1,9 @@
 /** The restore of a dump as it usually goes, for workflow tests. */
 import type { HostActivities } from '../../shared/contracts/activities.js';
 import type { DumpPlan, PlanDumpInput } from '../../shared/contracts/dump.js';
-import { GOOD_EVIDENCE, SYSTEM_IDENTIFIER } from './workflow-fixtures.js';
+import type { DumpPromotionPlan } from '../../shared/contracts/promotion.js';
+import type { SandboxRef } from '../../shared/contracts/sandbox.js';
+import { GOOD_EVIDENCE, promotionPlan, SYSTEM_IDENTIFIER } from './workflow-fixtures.js';
 
 export type DumpActivity = 'planDump' | 'prepareDumpSandbox' | 'restoreDump' | 'verifyDump' | 'handOverSandbox';
 
@@ -92,5 +94,41 @@ export function usualDump(): Pick<HostActivities, DumpActivity> {
         clusterState: 'shut down',
         commands: HAND_OVER_COMMANDS,
       }),
+  };
+}
+
+export const NEW_SYSTEM = '7576999999999999999';
+
+/** The plan that the stub makes of the promotion of a dump. */
+export function dumpPromotionPlan(
+  environment: string,
+  ref: SandboxRef,
+  hosts: { primary: string; standby: string },
+  runId: string,
+): DumpPromotionPlan {
+  const { primary, standbys, ...rest } = promotionPlan(environment, ref, hosts, runId);
+  return {
+    ...rest,
+    primary: { ...primary, state: 'down', replacement: NEW_SYSTEM },
+    standbys: standbys.map((node) => ({ ...node, replacement: NEW_SYSTEM })),
+    lostUntil: '2026-11-21T03:42:29Z',
+    lostSeconds: 6_149,
+    oldSystemIdentifier: SYSTEM_IDENTIFIER,
+    newSystemIdentifier: NEW_SYSTEM,
+    settingsFrom: primary.dataDir,
+    archive: 'empty',
+    hash: 'dump-promotion-hash-1',
+  };
+}
+
+/** What the promotion of a dump has of its own. */
+export function usualDumpPromotion(
+  of: (environment: string) => { hosts: { primary: string; standby: string } },
+): Pick<HostActivities, 'planDumpPromotion' | 'swapInDump'> {
+  return {
+    planDumpPromotion: ({ environment, ref, runId }) =>
+      Promise.resolve(dumpPromotionPlan(environment, ref, of(environment).hosts, runId)),
+    swapInDump: ({ expect }) =>
+      Promise.resolve({ outcome: 'swapped', dataDir: expect.dataDir, settingsFrom: 'kept data', stripped: [] }),
   };
 }

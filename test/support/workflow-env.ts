@@ -161,16 +161,20 @@ export function viewOf(handle: WorkflowHandle): Promise<RunView> {
   return handle.query<RunView>('status');
 }
 
-/** Polls the status until `test` holds; fails with the last view. */
+/** Polls the status until `test` holds; fails with the last view when it did not change for that long (a busy machine is slow, not stuck). */
 export async function until(
   handle: WorkflowHandle,
   test: (view: RunView) => boolean,
   withinMs = DEADLINE_MS,
 ): Promise<RunView> {
-  const deadline = Date.now() + withinMs;
+  let deadline = Date.now() + withinMs;
+  let last = '';
   for (;;) {
     const view = await viewOf(handle).catch(() => null);
     if (view !== null && test(view)) return view;
+    const seen = JSON.stringify(view);
+    if (seen !== last) deadline = Date.now() + withinMs;
+    last = seen;
     if (Date.now() > deadline) {
       throw new Error(`the run ${handle.workflowId} did not come to that state: ${JSON.stringify(view)}`);
     }

@@ -8,6 +8,8 @@ import path from 'node:path';
 
 import { runProgram, runProgramOrFail } from '../../activities/lib/exec.js';
 import { identify } from '../../activities/lib/process-identity.js';
+import { mountAt } from '../../activities/snapshot/zfs-mount.js';
+import { createZfs } from '../../activities/snapshot/zfs-program.js';
 import { listPools, whyNoZfs, withoutZfs, withZfs, zpool } from '../../lab/zfs-daemon.js';
 
 export type TestZfs = {
@@ -55,6 +57,7 @@ export async function startZfs(): Promise<TestZfs> {
     async createDataset(name, mountpoint) {
       await mkdir(mountpoint, { recursive: true });
       await zfs('create', '-o', `mountpoint=${mountpoint}`, '-o', 'recordsize=8k', `${pool}/${name}`);
+      await mountAt(createZfs({ sudo: false }), `${pool}/${name}`, mountpoint);
       return `${pool}/${name}`;
     },
     async unmountAll() {

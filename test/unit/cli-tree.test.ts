@@ -20,6 +20,7 @@ const FIXED: Record<string, string[]> = {
   'restore-dev <env>': [
     ...['--source', '--fast', '--full', '--deferred', '--into', '--password', '--reason', '--wait', '--watch', '--by'],
   ],
+  'restore-controller <env>': ['--plan', '--reason', '--wait', '--watch', '--by'],
   'discard <run>': [],
   'undo <run>': ['--wait', '--watch'],
   'flip-db <env>': ['--to', '--failover', '--mode', '--reason', '--plan', '--wait', '--watch', '--by'],

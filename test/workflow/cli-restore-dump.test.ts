@@ -1,7 +1,7 @@
 /**
  * Scenario: restore-dump on the command line, against the real workflow.
  * Verified: 1 exit codes and documents from the plan over the gate to the end; 2 bad input is refused before anything is asked, and never repeats a secret;
- * 3 what people see names what is lost and what to do; 4 such a run cannot be promoted.
+ * 3 what people see names what is lost and what to do; 4 such a run is promoted through a gate of its own.
  */
 import { asView, createCliWorkflow, type CliAnswer, type CliWorkflow } from '../support/cli-workflow.js';
 import { HAND_OVER_COMMANDS } from '../support/stub-dump.js';
@@ -63,15 +63,42 @@ test('from the plan over the gate to the commands for a person', async () => {
   for (const command of HAND_OVER_COMMANDS) expect(ended.out).toContain(command);
 });
 
-test('a kept sandbox is discarded, and cannot be promoted', async () => {
+test('a kept sandbox is discarded, and there is nothing to undo', async () => {
   const kept = await cli.pgr(['restore-dump', name, ...FROM, '--ttl', '2h', '--wait']);
   expect(kept).toMatchObject({ code: 0, document: { status: 'completed' } });
   const { run } = asView(kept);
-  const promoted = await cli.pgr(['promote', name, '--from', run]);
-  expect(promoted).toMatchObject({ code: 5, document: { error: { code: 'PreconditionFailed' } } });
-  expect(promoted.out).toContain('a cluster of its own cannot be promoted');
   expect(await cli.pgr(['undo', run])).toMatchObject({ code: 5 });
   expect(await cli.pgr(['discard', run])).toMatchObject({ code: 0, document: { outcome: 'discarding' } });
+});
+
+test('a kept sandbox is promoted later, after a gate that says what is lost', async () => {
+  const kept = await cli.pgr(['restore-dump', name, ...FROM, '--ttl', '2h', '--wait']);
+  const { run } = asView(kept);
+  const waiting = await cli.pgr(['promote', name, '--from', run, '--wait']);
+  expect(waiting.code).toBe(7);
+  const { run: change, gate } = asView(waiting);
+  expect(change).toBe(`${name}/change`);
+  expect(scenario.names()).not.toContain('stopApp');
+  const shown = await cli.text(['show', change]);
+  expect(shown.out).toContain('LOST: everything committed after 2026-11-21T02:00:00Z');
+  expect(shown.out).toContain('new identity: system 7576999999999999999 on timeline 1');
+  await cli.pgr(['approve', change, 'promote', '--code', gate?.code ?? '', '--by', 'bo']);
+  await cli.untilEnded(change);
+  expect(scenario.inputsOf('swapInDump')).toHaveLength(1);
+});
+
+test('--promote asks at one gate, in the run that changes production', async () => {
+  const waiting = await cli.pgr(['restore-dump', name, ...FROM, '--promote', '--wait']);
+  expect(waiting.code).toBe(7);
+  const parent = scenario.record.find((entry) => entry.run.includes('/restore-dump/'))?.run ?? '';
+  const gates = scenario.entries('gate-opened');
+  expect(gates).toHaveLength(1);
+  const shown = await cli.text(['show', parent]);
+  expect(shown.out).toContain('promote');
+  const code = (gates[0] as { code?: string } | undefined)?.code ?? '';
+  expect(await cli.pgr(['approve', parent, 'promote', '--code', code, '--by', 'bo'])).toMatchObject({ code: 0 });
+  await cli.untilEnded(parent);
+  expect(scenario.names()).toContain('finishPromotion');
 });
 
 test.each([
@@ -81,6 +108,7 @@ test.each([
   [['--from', 'postgresql://a@h/d?password=secret'], 'carries a password'],
   [['--from', 'postgresql://a@h/d', '--password', 'secret'], 'not a reference to a secret'],
   [[...FROM, '--password', 'env:X'], 'belongs to a server'],
+  [[...FROM, '--promote', '--hand-over'], 'exclude each other'],
   [[...FROM, '--jobs', '0'], 'not a number from 1 to 64'],
   [[...FROM, '--globals', 'g.sql'], 'not an absolute path'],
   [[...FROM, '--locale-provider', 'icu'], 'needs --locale'],

@@ -9,8 +9,14 @@ export type NodeContext = { environment: string; run: string; runId: string };
 
 /** The node as the plan saw it: an activity that finds another system, directory or host refuses (invariant 2). */
 export function nodeInput(context: NodeContext, node: PlannedNode): NodeStepInput {
-  const { systemIdentifier, dataDir, host } = node;
-  return { ...context, node: node.name, expect: { systemIdentifier, dataDir, host } };
+  const { systemIdentifier, replacement, dataDir, host } = node;
+  const other = replacement === undefined ? {} : { replacement };
+  return { ...context, node: node.name, expect: { systemIdentifier, ...other, dataDir, host } };
+}
+
+/** The node after the change: the cluster that took its place is the one that a step must find now. */
+export function replaced({ replacement, ...node }: PlannedNode): PlannedNode {
+  return replacement === undefined ? node : { ...node, systemIdentifier: replacement };
 }
 
 /** One node after the other, in that order; results by node name. */

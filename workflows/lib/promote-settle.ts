@@ -33,7 +33,7 @@ export async function settleProduction(
     const base = await onHost(plan.primary.host).rebaseline(nodeInput(context, plan.primary));
     return { resumed, base };
   });
-  const rebuilt = await rebuildStandbys(run, change);
+  const rebuilt = await rebuildStandbys(run, context, plan);
   return run.step('report', async () => {
     await onHost(input.ref.host).finishPromotion({ ref: input.ref });
     // A sandbox that goes from its recovery straight into production never had a keeper.
@@ -46,17 +46,19 @@ export async function settleProduction(
       plan,
       recovery: input.recovery,
       timeline: switched.timeline,
-      rebuilt: Object.keys(rebuilt),
+      rebuilt,
       measured,
       lost,
     };
   });
 }
 
-async function rebuildStandbys(
-  run: Run<PromoteStep>,
-  { context, plan }: Change,
-): Promise<Record<string, RebuildStandbyResult>> {
+/** Step rebuild-standby: every standby of the plan, from its primary. Returns the names of those that were made anew, also before a failure that was skipped. */
+export async function rebuildStandbys(
+  run: Pick<Run<'rebuild-standby'>, 'step'>,
+  context: Change['context'],
+  plan: { primary: PlannedNode; standbys: readonly PlannedNode[] },
+): Promise<string[]> {
   const rebuilt: Record<string, RebuildStandbyResult> = {};
   await run.step(
     'rebuild-standby',
@@ -77,7 +79,7 @@ async function rebuildStandbys(
       whenSkipped: () => ({ ...rebuilt }),
     },
   );
-  return rebuilt;
+  return Object.keys(rebuilt);
 }
 
 /** A standby whose old data are in place already (its rebuild never began) is left as it is by each of the three. */

@@ -6,7 +6,7 @@ import type { UndoStep } from '../../shared/runbooks/undo.js';
 import { onHost, orchestrator } from './activity-proxies.js';
 import { startApps, stopApps } from './apps.js';
 import { nowIso, secondsSince } from './clock.js';
-import { eachNode, nodeInput, type NodeContext } from './nodes.js';
+import { eachNode, nodeInput, replaced, type NodeContext } from './nodes.js';
 import type { Run } from './run.js';
 
 export type UndoChange = { input: UndoInput; plan: UndoPlan; apps: AppFacts[]; thisRun: string };
@@ -52,6 +52,9 @@ async function swapBack(run: Run<UndoStep>, change: UndoChange): Promise<void> {
   const { input, plan } = change;
   const context = contextOf(change);
   const nodes = [plan.primary, ...plan.standbys];
+  // A standby that was not rebuilt still holds data of the old cluster.
+  const { rebuilt } = input.promotion;
+  const promoted = nodes.map((node) => (node === plan.primary || rebuilt.includes(node.name) ? replaced(node) : node));
   await run.step(
     'fence-new-cluster',
     () => eachNode(nodes, (node) => onHost(node.host).fenceNode(nodeInput(context, node))),
@@ -59,7 +62,7 @@ async function swapBack(run: Run<UndoStep>, change: UndoChange): Promise<void> {
       undo: {
         step: 'start-new-cluster',
         title: 'Start the promoted cluster',
-        work: () => eachNode(nodes, (node) => onHost(node.host).startNode(nodeInput(context, node))),
+        work: () => eachNode(promoted, (node) => onHost(node.host).startNode(nodeInput(context, node))),
       },
     },
   );
@@ -84,10 +87,12 @@ async function swapBack(run: Run<UndoStep>, change: UndoChange): Promise<void> {
       },
     },
   );
-  const { environment } = input;
-  await run.step('abandon-timeline', () =>
-    orchestrator.abandonTimeline({ environment, timeline: input.promotion.timeline, run: change.thisRun }),
-  );
+  const { environment, promotion } = input;
+  await run.step('abandon-timeline', async () => {
+    // Timeline 1 of a restored dump was never in this archive: marked there, it would be the old cluster's own.
+    if (promotion.dump !== undefined) return { outcome: 'not-needed' as const };
+    return orchestrator.abandonTimeline({ environment, timeline: promotion.timeline, run: change.thisRun });
+  });
 }
 
 /** Kept data are named for the promote run. */

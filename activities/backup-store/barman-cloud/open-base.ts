@@ -2,7 +2,9 @@
 import { ApplicationFailure } from '@temporalio/common';
 
 import { stepFailure } from '../../lib/failure.js';
+import { saveBaseState } from '../base-state.js';
 import type { Owner } from '../chunk-files.js';
+import { heldTogether } from '../held-together.js';
 import type { OpenBase } from '../mover-base.js';
 import type { MoverTools } from '../mover-tools.js';
 import { proveBase } from '../prove-base.js';
@@ -11,7 +13,7 @@ import { readInOrder, unpackStream } from './archive-stream.js';
 import { readBase, type BarmanBase, type StoredArchive } from './catalog.js';
 import { compressionOf } from './object-names.js';
 import { createExtractor, finishTree, makeBaseDir, type Place } from './extract.js';
-import { openState, saveState, type BarmanFetchState } from './fetch-state.js';
+import { openState, type BarmanFetchState } from './fetch-state.js';
 import { createTarReader } from './tar-reader.js';
 
 /** Where the bases lie: the bucket itself, not its view. */
@@ -50,13 +52,13 @@ export async function openBarmanBase(
     finishTree(place, state);
     proveBase({ ...place, header: base.header, source: 'backup.info', backupLabel: base.info.backupLabel });
     state.isComplete = true;
-    saveState(dir, state, owner);
+    saveBaseState(dir, state, owner);
   };
   // One after another: a file that is in two of them counts as it is in the later one.
   const transfer = async (): Promise<void> => {
     for (const archive of pending) await transferArchive(context, archive);
   };
-  return { header: base.header, transfers: pending.length === 0 ? [] : [transfer], finish };
+  return { header: base.header, transfers: pending.length === 0 ? [] : heldTogether(transfer), finish };
 }
 
 /** A plain tar is read on from where it was; one that is compressed only from its beginning, without writing the files again. */
@@ -76,7 +78,7 @@ async function transferArchive({ tools, source, base, place, state }: Context, a
     if (sinceNote < NOTE_EVERY_BYTES) return;
     sinceNote = 0;
     state.written[file] = Math.max(state.written[file] ?? 0, reader.boundary());
-    saveState(place.dir, state, place.owner);
+    saveBaseState(place.dir, state, place.owner);
   };
   try {
     await unpackStream(
@@ -91,7 +93,7 @@ async function transferArchive({ tools, source, base, place, state }: Context, a
     extractor.close();
   }
   state.done.push(file);
-  saveState(place.dir, state, place.owner);
+  saveBaseState(place.dir, state, place.owner);
 }
 
 /** What the data says of itself is BackupCorrupt; the disk's errors are the machine's. */

@@ -30,6 +30,8 @@ export async function createBarmanCloudStore(input: BarmanCloudStoreInput): Prom
   const look = (): BarmanView => createBarmanView(objects, config.server);
   return {
     kind: 'barman-cloud',
+    baseProof:
+      'version, identity and backup_label (barman-cloud keeps no checksums of files: damaged pages come out in the row counts and amcheck)',
     takesBases: false,
     async window(request) {
       const view = look();

@@ -8,14 +8,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { runProgram } from '../../lib/exec.js';
 import { stepFailure } from '../../lib/failure.js';
+import { saveBaseState } from '../base-state.js';
 import type { Owner } from '../chunk-files.js';
+import { heldTogether } from '../held-together.js';
 import type { OpenBase } from '../mover-base.js';
 import type { MoverTools } from '../mover-tools.js';
 import { proveBase } from '../prove-base.js';
 import { headerOf, readBackup } from './catalog.js';
 import { restoreArgs } from './commands.js';
 import type { ShownBackup } from './answers.js';
-import { openState, saveState } from './fetch-state.js';
+import { openState } from './fetch-state.js';
 import { keepBackup } from './keep.js';
 import type { BarmanPlaces } from './places.js';
 import { makeFor, openFor, writerOf } from './writer.js';
@@ -55,13 +57,13 @@ export async function openBarmanBase(
     const problem = await keepBackup(places.barman, { id: root, noteFile: keepNote });
     if (problem !== null) process.stderr.write(`warning: ${problem}\n`);
     const begun = { ...state, attempt: state.attempt + 1 };
-    saveState(dir, begun, owner);
+    saveBaseState(dir, begun, owner);
     header.sizes.files = await restoreBackup({ places, shown, ...base }, begun.attempt);
-    saveState(dir, { ...begun, isComplete: true }, owner);
+    saveBaseState(dir, { ...begun, isComplete: true }, owner);
     progress.fetched(bytes);
     progress.finished(bytes);
   };
-  return { header, transfers: [transfer], finish: () => undefined };
+  return { header, transfers: heldTogether(transfer), finish: () => undefined };
 }
 
 async function restoreBackup(restore: Restore, attempt: number): Promise<number> {

@@ -2,6 +2,7 @@
 import type { BarmanConfig } from '../../../config/schema.js';
 import type { BackupStore } from '../../lib/backup-store.js';
 import type { ProgramPaths } from '../../lib/deps.js';
+import { archiveSystems } from '../archive-systems.js';
 import { lastCommit } from '../last-commit.js';
 import { resolveTarget } from '../resolve-target.js';
 import { jobCommand } from '../s3-store.js';
@@ -25,6 +26,8 @@ export function createBarmanStore({ config, environment, program }: BarmanStoreI
   const look = (): BarmanView => createBarmanView(places);
   return {
     kind: 'barman',
+    baseProof:
+      'version, identity and backup_label, and by pg_verifybackup every file where the backup has a manifest (one made by rsync has none)',
     takesBases: true,
     async window(request) {
       const view = look();
@@ -42,6 +45,7 @@ export function createBarmanStore({ config, environment, program }: BarmanStoreI
       const found = (await listWal(places, name)).some((file) => file.name === name && !file.isGrowing);
       return found ? 'found' : 'missing';
     },
+    systems: () => archiveSystems(look()),
     streamsWal: () => receivesByStreaming(places),
     // Barman has no pause that keeps its archive working: `active = false` would also refuse the WAL of the promotion itself.
     pause: () => Promise.resolve({ outcome: 'nothing-to-do', note: PAUSE_NOTE }),

@@ -3,7 +3,6 @@
  * have it yet. A stream is read as a whole or not at all: a process that died begins it again, and nothing of a broken one looks whole.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import type { RecoveryPlan } from '../../../shared/contracts/plan.js';
@@ -13,6 +12,7 @@ import { readBootId } from '../../lib/boot-id.js';
 import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import type { JobReporter } from '../base-job.js';
+import { requireEmpty } from '../base-state.js';
 import { fetchWal, planSpool, type WalItem } from '../databasus/fetch-wal.js';
 import type { Patience } from '../s3-retry.js';
 import { chooseDatabase, type Choice } from './choose-database.js';
@@ -99,9 +99,7 @@ async function carryOut(spec: FetchSpec, deps: FetchDeps): Promise<FetchResult> 
 /** Directories with content that no fetch of ours noted are somebody else's. */
 async function requireOwnPlaces({ baseDirs }: FetchSpec): Promise<void> {
   for (const dir of baseDirs) {
-    const present = await readdir(dir).catch(() => []);
-    if (present.length === 0 || existsSync(fetchStateFileOf(dir))) continue;
-    throw stepFailure('SandboxNotOurs', `${dir} holds files that were not fetched: ${present.slice(0, 3).join(', ')}`);
+    if (!existsSync(fetchStateFileOf(dir))) await requireEmpty(dir);
   }
 }
 

@@ -3,11 +3,12 @@
  * the source as long as backups are off; a slot that lags more than the controller's threshold is dropped by it.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { BackupStore } from '../../lib/backup-store.js';
 import { stepFailure } from '../../lib/failure.js';
+import { writeWhole } from '../../lib/write-whole.js';
 import { readBackupConfig, saveBackupConfig } from './api.js';
 import { chooseDatabase, type Choice } from './choose-database.js';
 import type { Session } from './session.js';
@@ -31,7 +32,8 @@ export async function pauseBackups(deps: PauseDeps, run: string): ReturnType<Bac
   if (known === null) {
     await mkdir(path.dirname(file), { recursive: true });
     const note: Note = { api: 1, run, wasEnabled: config.isBackupsEnabled };
-    await writeFile(file, `${JSON.stringify(note)}\n`, { mode: 0o600 });
+    // On the disk before backups go off: without it nobody would know that they were on.
+    await writeWhole(file, `${JSON.stringify(note)}\n`, { flush: true });
   }
   if (!config.isBackupsEnabled) {
     const isOurs = known?.wasEnabled === true;

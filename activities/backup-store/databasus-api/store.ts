@@ -61,6 +61,7 @@ export function createStoreOver(input: StoreInput): BackupStore {
   const catalog = (): Promise<Catalog> => readCatalog(session, choice);
   return {
     kind: 'databasus',
+    baseProof: 'SHA-256 of every file: that of the stream and that of the manifest of the base',
     takesBases: true,
     walReceiver: 'databasus_wal_receiver_',
     window: async (request) => windowOfLists(await catalog(), request),

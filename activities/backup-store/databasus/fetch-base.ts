@@ -3,7 +3,6 @@
  * whole are not asked for again.
  */
 import { fchownSync, closeSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { fetchStateFileOf } from '../../lib/backup-store.js';
@@ -12,6 +11,7 @@ import { writeFully, type Owner } from '../chunk-files.js';
 import type { CatalogBase } from './catalog.js';
 import { inflated } from './inflate.js';
 import { parseManifest } from './manifest.js';
+import { requireEmpty } from '../base-state.js';
 import { sealedManifest, sealedTar, type Bucket } from './open.js';
 import { collect } from './stored-file.js';
 import { unpackBase, verifyUnpacked } from './unpack-base.js';
@@ -25,9 +25,8 @@ export async function fetchedFiles(base: CatalogBase, { dir }: BasePlace): Promi
   const state = readState(dir);
   const id = base.metadata.backupId;
   if (state === null) {
-    const present = await readdir(dir).catch(() => []);
-    if (present.length === 0) return null;
-    throw stepFailure('SandboxNotOurs', `${dir} holds files that were not fetched: ${present.slice(0, 3).join(', ')}`);
+    await requireEmpty(dir);
+    return null;
   }
   if (state.base !== id) throw stepFailure('SandboxNotOurs', `${dir} holds another base than ${id}`);
   return state.complete ? state.files : null;

@@ -10,6 +10,11 @@ export type SecretKey = {
 /** Two UUIDs, as the controller makes it. */
 const SHAPE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
+/** True for a text of the shape that a controller gives its key. */
+export function isControllerKey(text: string): boolean {
+  return SHAPE.test(text);
+}
+
 /**
  * The key out of what a secret store gave: the text as it is, without the newline that editors and secret stores add, or base64 when that decodes to
  * a key of the controller's shape. Throws CredentialsRefused for an empty one.

@@ -61,6 +61,7 @@ export function createReadOnlyStore(input: ReadOnlyStoreInput): BackupStore {
   };
   return {
     kind: 'databasus-bucket',
+    baseProof: 'the authentication of every encrypted chunk, and SHA-256 of every file by the manifest of the base',
     takesBases: false,
     async window(request) {
       const { view, context } = look();

@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { stepFailure } from '../../lib/failure.js';
+import { saveBaseState } from '../base-state.js';
 import type { Owner } from '../chunk-files.js';
+import { heldTogether } from '../held-together.js';
 import type { OpenBase } from '../mover-base.js';
 import type { MoverProgress } from '../mover-progress.js';
-import type { Transfer } from '../mover-tools.js';
 import type { PgbackrestBase } from './catalog.js';
 import { infoArgs, restoreArgs } from './commands.js';
 import { damagedBase, EXIT, pgbackrestFailure } from './failures.js';
-import { openState, saveState } from './fetch-state.js';
+import { openState } from './fetch-state.js';
 import { parseInfoOfBase } from './info.js';
 import { partDone } from './progress.js';
 import type { Ended } from './run.js';
@@ -22,8 +23,6 @@ export type RestoreDeps = { source: Stanza; view: StanzaView; progress: MoverPro
 /** The processes of a restore that was killed end by themselves within 20 s (measured); they hold its lock until then. */
 const LOCK_PATIENCE_MS = 120_000;
 const LOCK_LOOK_MS = 500;
-/** One less than the mover has (see mover.ts). */
-const LANES_HELD = 9;
 
 /**
  * Finds the base and says what is still to be done. Throws NotFound when it is not there any more, PreconditionFailed when it cannot be restored from here,
@@ -48,19 +47,9 @@ export async function openPgbackrestBase(deps: RestoreDeps, id: string, dir: str
     transfers: heldTogether(() => restoreBase(deps, base, dir)),
     finish() {
       finishBase(dir, id);
-      saveState(dir, { ...state, isComplete: true }, owner);
+      saveBaseState(dir, { ...state, isComplete: true }, owner);
     },
   };
-}
-
-/**
- * The restore is one transfer for the mover and many processes for the machine: with all lanes of the mover on the WAL beside it, it took two to three times as long
- * (measured on two cores), and a sandbox cannot start before it has ended. So it holds all lanes but one, in which what is wrong with the WAL comes out early.
- */
-function heldTogether(restore: () => Promise<void>): Transfer[] {
-  let running: Promise<void> | null = null;
-  const attach = (): Promise<void> => (running ??= restore());
-  return Array.from({ length: LANES_HELD }, () => attach);
 }
 
 /** A tablespace lies outside of the data directory, where production has its own; the sandbox would refuse the base after hours. */

@@ -36,6 +36,7 @@ export async function createPgbackrestStore(input: PgbackrestStoreInput): Promis
     createStanzaView(source, live?.systemIdentifier ?? null);
   return {
     kind: 'pgbackrest',
+    baseProof: 'the checksum of every file by the manifest of pgBackRest, checked while it restored them',
     takesBases: true,
     async window(request) {
       const view = look(request.live);
@@ -55,6 +56,11 @@ export async function createPgbackrestStore(input: PgbackrestStoreInput): Promis
       const found = await view.objects.list(view.walPrefix + name);
       const names = found.map(({ key }) => parseWalObjectName(key.slice(view.walPrefix.length))?.name);
       return names.includes(name) ? 'found' : 'missing';
+    },
+    // It keeps the WAL of each cluster apart and takes that of the current one only: what came before is no danger.
+    async systems() {
+      const { systemIdentifier } = await createStanzaView({ ...source, systemIdentifier: null }, null).catalog();
+      return systemIdentifier === null ? [] : [systemIdentifier];
     },
     pause: () => pauseStanza(source),
     resume: () => resumeStanza(source),

@@ -88,8 +88,8 @@ export function createStanzaView(source: Stanza, live: string | null): StanzaVie
       },
       async get(key, range, into) {
         const content = await readObject(key);
-        if (into === undefined) return range === undefined ? content : content.subarray(range.start, range.end + 1);
-        return into.subarray(0, content.copy(into));
+        const part = range === undefined ? content : content.subarray(range.start, range.end + 1);
+        return into === undefined ? part : into.subarray(0, part.copy(into));
       },
       head: () => Promise.reject(notOurs('look at one object')),
       put: () => Promise.reject(notOurs('write an object')),

@@ -45,12 +45,7 @@ export function createPrepareDevTarget(deps: Deps) {
 }
 
 /** For people and applications; without a password. */
-function urlOf({
-  user,
-  host,
-  port,
-  database,
-}: Pick<DevPlan['target'], 'user' | 'host' | 'port' | 'database'>): string {
+function urlOf({ user, host, port, database }: Pick<DevPlan['target'], 'user' | 'host' | 'port' | 'database'>): string {
   const shown = host.startsWith('/') ? encodeURIComponent(host) : host;
   return `postgresql://${encodeURIComponent(user)}@${shown}:${String(port)}/${encodeURIComponent(database)}`;
 }

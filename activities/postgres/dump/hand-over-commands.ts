@@ -38,7 +38,8 @@ export function handOverCommands(
   ];
 }
 
-function stopCommand({ runtime, binDir, dataDir }: NodeConfig): string {
+/** How a person stops the server of a node. */
+export function stopCommand({ runtime, binDir, dataDir }: NodeConfig): string {
   switch (runtime.kind) {
     case 'systemd':
       return `${runtime.sudo ? 'sudo ' : ''}systemctl stop ${runtime.unit}`;

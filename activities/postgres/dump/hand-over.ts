@@ -99,7 +99,11 @@ async function takeSettings({ environment, dataDir }: SandboxPlace, host: string
 }
 
 /** By pg_control, so also of a server that somebody else stopped. */
-async function requireUntouched(input: DumpStepInput, place: SandboxPlace, nextXid: string): Promise<void> {
+export async function requireUntouched(
+  input: Pick<DumpStepInput, 'plan'>,
+  place: SandboxPlace,
+  nextXid: string,
+): Promise<void> {
   const mark = await readRestored(place, input.plan);
   if (mark !== null && nextXid.split(':').at(-1) === mark.nextXid) return;
   await changeMarker(place, { state: 'tainted' });

@@ -17,7 +17,7 @@ import { CONFIG_TEXT, hbaText, IDENT_TEXT } from '../sandbox/files.js';
 import { refuseNearData } from '../sandbox/guard.js';
 import { changeMarker, tainted, type SandboxMarker } from '../sandbox/marker.js';
 import type { SandboxPlace } from '../sandbox/place.js';
-import { isPortFree } from '../sandbox/ports.js';
+import { portAtStart } from '../sandbox/ports.js';
 import { sandboxServers } from '../sandbox/sandbox-server.js';
 import { connectSandbox } from '../sandbox/session.js';
 import { newClusterArguments } from '../sandbox/settings.js';
@@ -89,10 +89,8 @@ export async function startCluster(deps: ClusterDeps, place: SandboxPlace, plan:
   await replaceFileUnflushed(place.hbaFile, hbaText(place.environment.postgres.password !== undefined), owner);
   await replaceFileUnflushed(place.identFile, IDENT_TEXT, owner);
   await makeSocketDir(socketDir, owner);
-  if (!(await isPortFree(marker.port))) {
-    throw stepFailure('PortTaken', `port ${String(marker.port)} of the sandbox is in use by another program`);
-  }
-  const started = await changeMarker(place, { started: true });
+  const port = await portAtStart(place, marker.port);
+  const started = await changeMarker(place, { started: true, port });
   await servers.start({
     role: 'sandbox',
     dataDir,
@@ -103,7 +101,7 @@ export async function startCluster(deps: ClusterDeps, place: SandboxPlace, plan:
       {
         plan: { postgresMajor: plan.cluster.postgresMajor },
         sandbox: marker.sandbox,
-        port: marker.port,
+        port,
         socketDir,
         sharedBuffers: place.environment.sandbox.sharedBuffers,
         configFile: place.configFile,

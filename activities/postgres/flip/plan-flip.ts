@@ -7,6 +7,8 @@ import type { FlipPlan, PlanFlipInput } from '../../../shared/contracts/flip.js'
 import type { EvidenceCheck } from '../../../shared/contracts/sandbox.js';
 import { flipPlanHashOf } from '../../../shared/plan-hash.js';
 import { historyName } from '../../../shared/timeline.js';
+import { walDutyOf } from '../../lib/archive-duty.js';
+import type { BackupStore } from '../../lib/backup-store.js';
 import type { ActivityDeps } from '../../lib/deps.js';
 import { environmentOf, nodeNamed } from '../../lib/environment-config.js';
 import { stepFailure } from '../../lib/failure.js';
@@ -16,7 +18,7 @@ import { atRiskOf } from './at-risk.js';
 import { chooseNodes, flipNode, type FlipNodes } from './choose-nodes.js';
 import { logicalSlotFates } from './logical-slots.js';
 import { upstreamOf } from './upstream.js';
-import { failoverChecks, lagBytesOf, plannedChecks } from './preflight-checks.js';
+import { failoverChecks, lagBytesOf, plannedChecks, type WalPath } from './preflight-checks.js';
 import { readNodeFacts, type NodeFacts } from './preflight-facts.js';
 import { outageOf, warningsOf } from './plan-words.js';
 
@@ -34,9 +36,11 @@ export function createPlanFlip(deps: ActivityDeps) {
     if (input.to !== null) nodeNamed(environment, input.to);
     const nodes = await choose(deps, input);
     const asked = await ask(deps, input, nodes, environment.flip.maxLagBytes);
-    const laterTimelines = await readLaterTimelines(deps, input.environment, asked.to.timeline);
+    const store = await deps.store(input.environment);
+    const laterTimelines = await readLaterTimelines(store, asked.to.timeline);
+    const wal = { duty: await walDutyOf(store), receiver: store.walReceiver ?? null };
     const checks = [
-      ...checksOf(environment, nodes, asked, laterTimelines),
+      ...checksOf(environment, nodes, asked, { laterTimelines, wal }),
       ...input.hostChecks,
       ...cutCheck(input, environment, nodes),
     ];
@@ -74,8 +78,7 @@ async function ask(deps: ActivityDeps, input: PlanFlipInput, nodes: FlipNodes, m
   return seen;
 }
 
-async function readLaterTimelines(deps: ActivityDeps, environment: string, timeline: number): Promise<number[]> {
-  const store = await deps.store(environment);
+async function readLaterTimelines(store: BackupStore, timeline: number): Promise<number[]> {
   const ahead = Array.from({ length: TIMELINES_AHEAD }, (_, index) => timeline + 1 + index);
   const answers = await Promise.all(ahead.map((one) => store.walPresence(historyName(one))));
   return ahead.filter((_, index) => answers[index] === 'found');
@@ -85,10 +88,10 @@ function checksOf(
   environment: EnvironmentConfig,
   nodes: FlipNodes,
   asked: Asked,
-  laterTimelines: number[],
+  archive: { laterTimelines: number[]; wal: WalPath },
 ): EvidenceCheck[] {
   const to = { name: nodes.to.name, facts: asked.to };
-  const rest = { to, others: nodes.others.length, maxLagBytes: environment.flip.maxLagBytes, laterTimelines };
+  const rest = { to, others: nodes.others.length, maxLagBytes: environment.flip.maxLagBytes, ...archive };
   if (asked.from === null) return failoverChecks(rest);
   return plannedChecks({ ...rest, from: { name: nodes.from.name, facts: asked.from } });
 }

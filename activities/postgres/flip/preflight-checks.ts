@@ -1,5 +1,6 @@
 /** Everything that a planned flip needs, as rows of evidence. Pure. */
 import type { EvidenceCheck } from '../../../shared/contracts/sandbox.js';
+import type { WalDuty } from '../../lib/archive-duty.js';
 import { lsnDistanceBytes } from '../../../shared/lsn.js';
 import { historyName } from '../../../shared/timeline.js';
 import { archivingProblem } from '../promotion/production-settings.js';
@@ -14,7 +15,11 @@ export type PreflightInput = {
   maxLagBytes: number;
   /** History files above the candidate's timeline that the archive has: a promotion must not choose one of these. */
   laterTimelines: number[];
+  wal: WalPath;
 };
+
+/** How WAL gets into the backup store; with a receiver of the store the beginning of its application_name. */
+export type WalPath = { duty: WalDuty; receiver: string | null };
 
 /** The checks of a planned flip, in the order in which they are shown. */
 export function plannedChecks(input: PreflightInput): EvidenceCheck[] {
@@ -25,7 +30,8 @@ export function plannedChecks(input: PreflightInput): EvidenceCheck[] {
     streaming(input),
     lag(input),
     replayRuns(to),
-    ...[from, to].map((node) => archives(node)),
+    ...[from, to].map((node) => archives(node, input.wal)),
+    ...receives(from, input.wal),
     ...[from, to].map(({ name, facts }) => none(`no-pending-restart ${name}`, facts.pendingRestart)),
     ...[from, to].map(({ name, facts }) => none(`no-base-backup ${name}`, running(facts.baseBackups))),
     ...roomOnCandidate(input),
@@ -41,7 +47,7 @@ export function failoverChecks(input: Omit<PreflightInput, 'from'>): EvidenceChe
   const { to } = input;
   return [
     replayRuns(to),
-    archives(to),
+    archives(to, input.wal),
     none(`no-pending-restart ${to.name}`, to.facts.pendingRestart),
     ...roomOnCandidate(input),
     syncStandby(input),
@@ -107,7 +113,8 @@ function replayRuns({ name, facts }: { name: string; facts: NodeFacts }): Eviden
   return row(`replay-runs ${name}`, 'runs', actual);
 }
 
-function archives({ name, facts }: { name: string; facts: NodeFacts }): EvidenceCheck {
+function archives({ name, facts }: { name: string; facts: NodeFacts }, { duty }: WalPath): EvidenceCheck {
+  if (duty === 'store') return row(`archive ${name}`, 'wal is received by the store', 'wal is received by the store');
   const { settings, archiver } = facts;
   const value = (key: string): string => settings[key] ?? '';
   const off = archivingProblem({
@@ -115,8 +122,17 @@ function archives({ name, facts }: { name: string; facts: NodeFacts }): Evidence
     archive_command: value('archive_command'),
     archive_library: value('archive_library'),
   });
+  if (off !== null && duty === 'either')
+    return row(`archive ${name}`, 'wal is streamed by the store', 'wal is streamed by the store');
   const failing = archiver.failing ? `the last attempt failed (${archiver.lastFailed ?? 'unknown file'})` : null;
   return row(`archive ${name}`, 'set up and working', off ?? failing ?? 'set up and working');
+}
+
+/** A receiver that is away now has a gap already, and a flip would end what it could still fetch. */
+function receives({ name, facts }: { name: string; facts: NodeFacts }, { receiver }: WalPath): EvidenceCheck[] {
+  if (receiver === null) return [];
+  const isThere = facts.senders.some(({ application_name: who }) => who.startsWith(receiver));
+  return [row(`store-receives ${name}`, 'its receiver is connected', isThere ? 'its receiver is connected' : 'no')];
 }
 
 /** Old primary and other standbys will connect to the candidate; a slot that is there already needs no room. */

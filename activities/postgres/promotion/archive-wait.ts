@@ -12,6 +12,8 @@ import { pollUntil } from '../../lib/poll.js';
  * spans a retry; a backlog that shrinks is waited for however long it takes.
  */
 export const ARCHIVE_STALL_MS = 90_000;
+/** A receiver that lost its server attaches again about 90 s later (measured with Databasus), and gets the segment then. */
+export const RECEIVER_STALL_MS = 240_000;
 const LOOK_EVERY_MS = 50;
 const STORE_LOOK_EVERY_MS = 1_000;
 

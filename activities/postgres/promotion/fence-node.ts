@@ -10,7 +10,7 @@ import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { connectNode } from '../connection.js';
 import { directoryState } from '../data-directory.js';
-import { nodePlace, requireCluster, type NodePlace } from './node-place.js';
+import { nodePlace, requireEither, type NodePlace } from './node-place.js';
 
 /** The shutdown checkpoint of a large server and the last segments of a slow archive; sessions are cut at once. */
 const STOP_TIMEOUT_MS = 300_000;
@@ -23,7 +23,7 @@ export function createFenceNode(deps: ActivityDeps) {
     const place = nodePlace(deps, input);
     const present = await directoryState(place.dataDir);
     if (present === 'cluster') {
-      await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
+      await requireEither(place.node.binDir, place.dataDir, input.expect);
     }
     const runtime = deps.runtime(input.environment, input.node);
     const before = await runtime.status();
@@ -32,7 +32,7 @@ export function createFenceNode(deps: ActivityDeps) {
     const { outcome, proof } = await runtime.stop(STOP_TIMEOUT_MS);
     const silence = await proveSilence(place);
     faultPoint('fence-node:after-stop');
-    return { outcome, proof: [proof, silence, await kindOfEnd(place, present, input.expect.systemIdentifier)] };
+    return { outcome, proof: [proof, silence, await kindOfEnd(place, present, input.expect)] };
   };
 }
 
@@ -76,8 +76,8 @@ function probePort(host: string, port: number): Promise<string> {
   });
 }
 
-async function kindOfEnd(place: NodePlace, present: string, systemIdentifier: string): Promise<string> {
+async function kindOfEnd(place: NodePlace, present: string, expect: NodeStepInput['expect']): Promise<string> {
   if (present !== 'cluster') return `${place.dataDir} is ${present}`;
-  const facts = await requireCluster(place.node.binDir, place.dataDir, systemIdentifier);
+  const facts = await requireEither(place.node.binDir, place.dataDir, expect);
   return `cluster state: ${facts.state}`;
 }

@@ -5,7 +5,7 @@
 import path from 'node:path';
 
 import type { EnvironmentConfig, NodeConfig } from '../../../config/schema.js';
-import type { NodeStepInput } from '../../../shared/contracts/promotion.js';
+import type { NodeIdentity, NodeStepInput } from '../../../shared/contracts/promotion.js';
 import { keptDataDirFor, shortRunId, taskQueueForHost } from '../../../shared/ids.js';
 import { currentActivity } from '../../lib/cancellation.js';
 import type { ActivityDeps } from '../../lib/deps.js';
@@ -79,6 +79,18 @@ export async function requireCluster(binDir: string, dir: string, systemIdentifi
     'IdentityMismatch',
     `${dir} holds the cluster with system identifier ${facts.systemIdentifier}, expected ${systemIdentifier}`,
   );
+}
+
+/** System identifier of the cluster that takes the place of the node's data: another one only where the run says so. Pure. */
+export function replacementOf({ systemIdentifier, replacement }: NodeIdentity): string {
+  return replacement ?? systemIdentifier;
+}
+
+/** {@link requireCluster} for a place in which either of the two clusters of the run may stand. */
+export async function requireEither(binDir: string, dir: string, expect: NodeIdentity): Promise<ControlData> {
+  const facts = await readControlData(binDir, dir);
+  if (facts?.systemIdentifier === replacementOf(expect)) return facts;
+  return requireCluster(binDir, dir, expect.systemIdentifier);
 }
 
 /** Throws PreconditionFailed unless it is certain that no server works on `dir`. */

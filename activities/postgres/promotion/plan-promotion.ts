@@ -50,7 +50,7 @@ export function createPlanPromotion(deps: ActivityDeps) {
 }
 
 /** Afterwards a base of the new primary is taken and its archive verified: a store that is only read cannot have either. */
-async function requireArchive(deps: ActivityDeps, environment: string): Promise<void> {
+export async function requireArchive(deps: ActivityDeps, environment: string): Promise<void> {
   const store = await deps.store(environment);
   if (store.takesBases) return;
   throw stepFailure(
@@ -60,7 +60,7 @@ async function requireArchive(deps: ActivityDeps, environment: string): Promise<
   );
 }
 
-function describeBackups(environment: EnvironmentConfig): string {
+export function describeBackups(environment: EnvironmentConfig): string {
   const { kind } = environment.backups;
   return `${kind}: paused during the swap; a fresh full base on the new timeline afterwards, and the archive verified`;
 }

@@ -10,6 +10,7 @@ import { CLEAN_STATES, requireControlData, type ControlData } from '../control-d
 import { directoryState } from '../data-directory.js';
 import { readLastCommitOf } from './last-commit.js';
 import { requireStopped } from './node-place.js';
+import { requireOwnArchive } from './own-archive.js';
 import { probeNodes, type ProbedNode } from './probe-nodes.js';
 
 export function createPlanUndo(deps: ActivityDeps) {
@@ -21,19 +22,31 @@ export function createPlanUndo(deps: ActivityDeps) {
     await deps.snapshot(input.environment, planned.name).settleMoves();
     const kept = await requireKeptData(node, planned);
     const nodes = await probeNodes(deps, input.environment, environment, node.host);
+    if (planned.replacement !== undefined) await requireOldArchive(deps, input.environment, nodes, planned);
     const current = requirePromoted(nodes, planned, promotion.timeline);
-    const last = await readLastCommitOf(deps, input.environment, node.binDir, current.timeline, kept.walSegmentBytes);
+    const lostSince =
+      planned.replacement === undefined
+        ? ((await readLastCommitOf(deps, input.environment, node.binDir, current.timeline, kept.walSegmentBytes))
+            ?.time ?? null)
+        : await readStoppedAt(node);
     const body = {
       environment: input.environment,
       ofRun: input.ofRun,
       primary: { ...planned, state: current.state, timeline: kept.timeline },
       // Also those that were only stopped: they have to start again.
       standbys: promotion.plan.standbys,
-      lostSince: last?.time ?? null,
+      lostSince,
       warnings: warningsOf(kept, current),
     };
     return { ...body, hash: sha256Hex(canonicalJson(body)) };
   };
+}
+
+/** The archive of a cluster that is stopped is not the one of the config any more: its last checkpoint says until when it wrote. */
+async function readStoppedAt({ binDir, dataDir }: NodeConfig): Promise<string | null> {
+  const { checkpointTime } = await requireControlData(binDir, dataDir);
+  const at = Date.parse(`${checkpointTime} UTC`);
+  return Number.isNaN(at) ? null : new Date(at).toISOString();
 }
 
 /** The kept data of the primary, verified. Throws SafetyCopyMissing or IdentityMismatch. */
@@ -51,6 +64,25 @@ async function requireKeptData(node: NodeConfig, planned: PlannedNode): Promise<
   throw stepFailure('IdentityMismatch', `${keptDataDir} has system identifier ${facts.systemIdentifier}`);
 }
 
+/**
+ * The old cluster goes on in its own archive, and the one that is set aside, which is another system, writes nothing into it meanwhile. Throws
+ * PreconditionFailed.
+ */
+async function requireOldArchive(
+  deps: ActivityDeps,
+  environment: string,
+  nodes: readonly ProbedNode[],
+  { systemIdentifier, name }: PlannedNode,
+): Promise<void> {
+  const running = nodes.find((probed) => probed.state === 'running' && probed.role === 'primary');
+  if (running !== undefined) {
+    throw stepFailure('PreconditionFailed', `${running.node.name} runs: its WAL must not come into the old archive`, {
+      hint: `nothing was touched; stop ${name} by hand, let backups in the config be what they were before the dump was promoted, restart the workers, then \`pgr retry\``,
+    });
+  }
+  await requireOwnArchive(deps, environment, systemIdentifier);
+}
+
 /** Production is still the promoted cluster. Throws PreconditionFailed when it moved on to another node or another history. */
 function requirePromoted(nodes: readonly ProbedNode[], planned: PlannedNode, timeline: number): ProbedNode {
   const elsewhere = nodes.find((probed) => probed.role === 'primary' && probed.node.name !== planned.name);
@@ -60,7 +92,8 @@ function requirePromoted(nodes: readonly ProbedNode[], planned: PlannedNode, tim
     });
   }
   const current = nodes.find((probed) => probed.node.name === planned.name);
-  if (current?.systemIdentifier === planned.systemIdentifier && current.timeline === timeline) return current;
+  const promoted = planned.replacement ?? planned.systemIdentifier;
+  if (current?.systemIdentifier === promoted && current.timeline === timeline) return current;
   const found = `system identifier ${current?.systemIdentifier ?? 'none'}, timeline ${String(current?.timeline ?? 0)}`;
   throw stepFailure(
     'PreconditionFailed',

@@ -14,6 +14,7 @@ import { connectNode } from '../connection.js';
 import { archivingProblemWith } from './production-settings.js';
 import {
   ARCHIVE_STALL_MS,
+  RECEIVER_STALL_MS,
   readArchiveSettings,
   switchAndArchive,
   waitUntilArchived,
@@ -22,9 +23,6 @@ import {
 import { nodePlace } from './node-place.js';
 import { readServerFacts } from './start-checks.js';
 import { runTakeBase } from './take-base.js';
-
-/** A receiver that lost its server attaches again about 90 s later (measured with Databasus), and gets the segment then. */
-const RECEIVER_STALL_MS = 240_000;
 
 export function createRebaseline(deps: ActivityDeps) {
   return async function rebaseline(input: NodeStepInput): Promise<RebaselineResult> {

@@ -18,7 +18,7 @@ import { copyProgress } from '../copy-progress.js';
 import { directoryState, ownerOf, pathExists, renameDurably, runAsOwner, type Owner } from '../data-directory.js';
 import { copyTreeArgs } from '../rebuild/commands.js';
 import type { SandboxPlace } from '../sandbox/place.js';
-import { requireCluster, requireStopped, type NodePlace } from './node-place.js';
+import { replacementOf, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 
 /** Flushing hundreds of gigabytes to slow disks takes a while. */
 const SYNC_TIMEOUT_MS = 3_600_000;
@@ -55,7 +55,7 @@ export async function stage(
   };
   // A job that died is started again, over what it left: the source is stopped and does not change.
   await runJobOrFail(deps.jobs, job, { readProgress: await copyProgress(sandbox.dataDir, room) });
-  await requireSame(place, sandbox, input.expect.systemIdentifier);
+  await requireSame(place, sandbox, replacementOf(input.expect));
   await flush(place.node.binDir, room, owner);
   faultPoint(FAULT_STAGED);
   await requireStopped(sandbox.dataDir);

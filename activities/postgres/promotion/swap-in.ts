@@ -16,32 +16,59 @@ import { placeOf, type SandboxPlace } from '../sandbox/place.js';
 import type { SnapshotProvider } from '../../lib/snapshot.js';
 import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readKeptNote } from './kept-note.js';
-import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
+import { nodePlace, replacementOf, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { copySettings, requireArchiving, requireNoTarget, stripRecoverySettings } from './production-settings.js';
 import { signalRecovery } from './recovery-signal.js';
 import { flush, stage, stagedBefore } from './stage-sandbox.js';
 import { stopSandbox } from './stop-sandbox.js';
 import { bringWal, historiesIn, requireKnownTimelines } from './wal-for-promotion.js';
 
+/** What is prepared: the cluster in the sandbox, whose owner is `owner`; `kept` are the old data, null when there were none. */
+export type Arriving = { place: NodePlace; sandbox: SandboxPlace; kept: string | null; owner: Owner };
+
+/** Stops the sandbox and makes production's settings of its own; returns the names of what was taken out of them. Repeatable. */
+export type Prepare<Input extends SwapInInput> = (
+  deps: ActivityDeps,
+  input: Input,
+  arriving: Arriving,
+) => Promise<string[]>;
+
 export function createSwapIn(deps: ActivityDeps) {
   return async function swapIn(input: SwapInInput): Promise<SwapInResult> {
-    const place = nodePlace(deps, input);
-    const sandbox = placeOf(deps.config, input.ref);
-    const mover = deps.snapshot(input.environment, input.node);
-    await mover.settleMoves();
-    const kept = await requireKept(place, input.expect.systemIdentifier);
-    if (await isInPlace(place, sandbox)) return alreadyThere(place, input, kept);
-    const ready = (await stagedBefore(place, sandbox)) ?? (await undoneBefore(place, sandbox));
-    if (ready !== null) {
-      await moveIn(place, ready, input, mover);
-      return alreadyThere(place, input, kept, 'swapped');
-    }
-    const inPlace = await mover.isMovable(sandbox.dataDir);
-    if (!inPlace) requireRooms(place, sandbox, mover);
-    const stripped = await prepare(deps, input, place, sandbox, kept, inPlace);
-    await moveIn(place, inPlace ? sandbox.dataDir : await stage(deps, input, place, sandbox, mover), input, mover);
-    return { outcome: 'swapped', dataDir: place.dataDir, settingsFrom: kept ?? 'base', stripped };
+    return swapInWith(deps, input, prepareRecovered);
   };
+}
+
+/** {@link createSwapIn} for any kind of sandbox; `prepare` is called only while its cluster still stands in the sandbox. */
+export async function swapInWith<Input extends SwapInInput>(
+  deps: ActivityDeps,
+  input: Input,
+  prepare: Prepare<Input>,
+): Promise<SwapInResult> {
+  const place = nodePlace(deps, input);
+  const sandbox = placeOf(deps.config, input.ref);
+  const mover = deps.snapshot(input.environment, input.node);
+  await mover.settleMoves();
+  const kept = await requireKept(place, input.expect.systemIdentifier);
+  if (await isInPlace(place, sandbox)) return alreadyThere(place, input, kept);
+  const ready = (await stagedBefore(place, sandbox)) ?? (await undoneBefore(place, sandbox));
+  if (ready !== null) {
+    await moveIn(place, ready, input, mover);
+    return alreadyThere(place, input, kept, 'swapped');
+  }
+  const inPlace = await mover.isMovable(sandbox.dataDir);
+  if (!inPlace) requireRooms(place, sandbox, mover);
+  await requireCluster(place.node.binDir, sandbox.dataDir, replacementOf(input.expect));
+  const owner = await ownerOf(sandbox.dataDir);
+  await requireOwner(sandbox, kept, owner);
+  const stripped = await prepare(deps, input, { place, sandbox, kept, owner });
+  // What is copied is flushed where it was copied to.
+  if (inPlace) {
+    await flush(place.node.binDir, sandbox.dataDir, owner);
+    await markSynced(sandbox);
+  }
+  await moveIn(place, inPlace ? sandbox.dataDir : await stage(deps, input, place, sandbox, mover), input, mover);
+  return { outcome: 'swapped', dataDir: place.dataDir, settingsFrom: kept ?? 'base', stripped };
 }
 
 /** The kept data (null when there was nothing to keep). Throws SafetyCopyMissing when they are neither there nor known to be nothing. */
@@ -74,7 +101,7 @@ async function alreadyThere(
   kept: string | null,
   outcome: SwapInResult['outcome'] = 'already-swapped',
 ): Promise<SwapInResult> {
-  await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
+  await requireCluster(place.node.binDir, place.dataDir, replacementOf(input.expect));
   return { outcome, dataDir: place.dataDir, settingsFrom: kept ?? 'base', stripped: [] };
 }
 
@@ -84,18 +111,11 @@ async function undoneBefore(place: NodePlace, sandbox: SandboxPlace): Promise<st
   return (await directoryState(place.undoneDataDir)) === 'cluster' ? place.undoneDataDir : null;
 }
 
-async function prepare(
+async function prepareRecovered(
   deps: ActivityDeps,
   input: SwapInInput,
-  place: NodePlace,
-  sandbox: SandboxPlace,
-  kept: string | null,
-  inPlace: boolean,
+  { place, sandbox, kept, owner }: Arriving,
 ): Promise<string[]> {
-  const { binDir } = place.node;
-  await requireCluster(binDir, sandbox.dataDir, input.expect.systemIdentifier);
-  const owner = await ownerOf(sandbox.dataDir);
-  await requireOwner(sandbox, kept, owner);
   const facts = await stopSandbox(deps, place, sandbox, input);
   faultPoint('swap-in:after-stop');
   if (kept !== null) await copySettings(kept, sandbox.dataDir, owner);
@@ -109,10 +129,6 @@ async function prepare(
   const { servers } = deps.runtime(input.environment, input.node);
   await requireNoTarget(servers, sandbox.dataDir, owner);
   await requireArchiving(servers, sandbox.dataDir, owner, store);
-  // What is copied is flushed where it was copied to.
-  if (!inPlace) return stripped;
-  await flush(binDir, sandbox.dataDir, owner);
-  await markSynced(sandbox);
   return stripped;
 }
 
@@ -144,9 +160,9 @@ async function markSynced(sandbox: SandboxPlace): Promise<void> {
 /** The moment of the change: one move. */
 async function moveIn(place: NodePlace, ready: string, input: SwapInInput, mover: SnapshotProvider): Promise<void> {
   await requireStopped(ready);
-  await requireCluster(place.node.binDir, ready, input.expect.systemIdentifier);
+  await requireCluster(place.node.binDir, ready, replacementOf(input.expect));
   faultPoint('swap-in:before-rename');
   await mover.move(ready, place.dataDir);
   faultPoint('swap-in:after-rename');
-  await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
+  await requireCluster(place.node.binDir, place.dataDir, replacementOf(input.expect));
 }

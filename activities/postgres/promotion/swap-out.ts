@@ -10,7 +10,7 @@ import { NOTHING_TO_KEEP } from '../../lib/kept-note.js';
 import { readControlData } from '../control-data.js';
 import { directoryState } from '../data-directory.js';
 import { readKeptNote } from './kept-note.js';
-import { nodePlace, requireCluster, requireStopped, type NodePlace } from './node-place.js';
+import { nodePlace, replacementOf, requireCluster, requireStopped, type NodePlace } from './node-place.js';
 import { cleanUpPrivately, serversOf } from './private-server.js';
 import { releaseSandboxes } from './release-sandbox.js';
 import { dropStaged } from './stage-sandbox.js';
@@ -49,7 +49,7 @@ export async function setAside(
 ): Promise<SwapOutResult> {
   await cleanUpPrivately(serversOf(deps, input), place, input.runId);
   await requireStopped(place.dataDir);
-  const { timeline } = await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
+  const { timeline } = await requireCluster(place.node.binDir, place.dataDir, replacementOf(input.expect));
   faultPoint('swap-out:before-rename');
   await mover.move(place.dataDir, place.undoneDataDir);
   faultPoint('swap-out:after-rename');

@@ -37,7 +37,7 @@ export function createCombineIncrementals(deps: Deps) {
     refuseUnlessThrowaway(place, marker);
     if (marker.boot !== (await readBootId())) throw tainted(place, 'the host restarted before its data were on disk');
     await refuseNearData(deps.config, place.dataDir);
-    const combined = (await madeAlready(place, marker)) ?? (await makeData(deps, place, plan));
+    const combined = (await madeAlready(place, marker)) ?? (await makeData(deps, place, plan, marker.baseProof));
     await removeBases(place, plan.baseChain.length);
     return { outcome: plan.baseChain.length > 1 ? 'combined' : 'nothing-to-combine', ...combined };
   };
@@ -50,11 +50,16 @@ async function madeAlready(place: SandboxPlace, marker: SandboxMarker): Promise<
   throw stepFailure('SandboxNotOurs', `${place.dataDir} is there, but the marker does not say how it was made`);
 }
 
-async function makeData(deps: Deps, place: SandboxPlace, plan: SandboxStepInput['plan']): Promise<Combined> {
+async function makeData(
+  deps: Deps,
+  place: SandboxPlace,
+  plan: SandboxStepInput['plan'],
+  baseProof = 'unknown: the marker does not say how',
+): Promise<Combined> {
   const [made, combined] =
     plan.baseChain.length > 1
       ? await combineChain(deps, place, plan)
-      : ([baseDirOf(place, 0), VERIFIED_WHILE_FETCHED] as const);
+      : ([baseDirOf(place, 0), { method: 'rename', verifiedBy: baseProof, seconds: 0 }] as const);
   await requirePlannedCluster(place, made, plan);
   await requireSelfContained(made);
   // A standby would wait for ever instead of ending recovery at the target.
@@ -66,12 +71,6 @@ async function makeData(deps: Deps, place: SandboxPlace, plan: SandboxStepInput[
   faultPoint(FAULT_COMBINED_AFTER_RENAME);
   return combined;
 }
-
-const VERIFIED_WHILE_FETCHED: Combined = {
-  method: 'rename',
-  verifiedBy: 'SHA-256 of every chunk and the file list of the base, checked while it was fetched',
-  seconds: 0,
-};
 
 async function combineChain(
   deps: Deps,

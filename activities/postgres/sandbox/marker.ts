@@ -39,6 +39,8 @@ const markerSchema = z.object({
   boot: z.string(),
   /** The server ran at least once. */
   started: z.boolean(),
+  /** What was proven of the bases when they were fetched. */
+  baseProof: z.string().optional(),
   /** How the data came together, and what proved it. */
   combined: z
     .object({
@@ -110,7 +112,10 @@ export async function writeMarker(place: SandboxPlace, marker: SandboxMarker): P
 export async function changeMarker(
   place: SandboxPlace,
   change: Partial<
-    Pick<SandboxMarker, 'state' | 'port' | 'boot' | 'started' | 'combined' | 'systemIdentifier' | 'planHash'>
+    Pick<
+      SandboxMarker,
+      'state' | 'port' | 'boot' | 'started' | 'baseProof' | 'combined' | 'systemIdentifier' | 'planHash'
+    >
   >,
 ): Promise<SandboxMarker> {
   const marker = { ...(await requireMarker(place)), ...change };

@@ -31,6 +31,11 @@ export async function choosePort(place: SandboxPlace): Promise<number> {
   throw stepFailure('PortTaken', `no port is free for the sandbox in ${String(first)}-${String(last)}`);
 }
 
+/** The promised port, or another one when somebody took it since; nobody was told of it before the server ran. Throws PortTaken when there is none. */
+export async function portAtStart(place: SandboxPlace, promised: number): Promise<number> {
+  return (await isPortFree(promised)) ? promised : choosePort(place);
+}
+
 /** Ports of the other sandboxes beside this one, also of those whose server does not run just now. */
 async function promisedPorts(place: SandboxPlace): Promise<Set<number>> {
   const names = await readdir(place.root).catch(() => []);

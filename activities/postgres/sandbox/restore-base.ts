@@ -42,7 +42,8 @@ export function createRestoreBase(deps: Pick<ActivityDeps, 'config' | 'jobs' | '
     });
     const found = plan.boundaryAfterFetch === true ? await completePlan(place, plan, result.output) : null;
     const marker = await requireMarker(place);
-    if (marker.state === 'prepared') await changeMarker(place, { state: 'restored' });
+    const { baseProof } = await deps.store(ref.environment, plan.store);
+    if (marker.state === 'prepared') await changeMarker(place, { state: 'restored', baseProof });
     const numbers = result.running ? await runningNumbers(deps.jobs.directory(job.id)) : result.output;
     return { ...restoreResult(plan, result, numbers), ...(found === null ? {} : { plan: found }) };
   };

@@ -18,7 +18,7 @@ import { CONFIG_TEXT, hbaText, IDENT_TEXT, restoreScriptText } from './files.js'
 import { refuseNearData, requireSelfContained } from './guard.js';
 import { changeMarker, tainted, type SandboxMarker } from './marker.js';
 import type { SandboxPlace } from './place.js';
-import { isPortFree } from './ports.js';
+import { portAtStart } from './ports.js';
 import { sandboxArguments } from './settings.js';
 import { makeSocketDir } from './socket-dir.js';
 
@@ -42,14 +42,12 @@ export async function startSandbox(deps: SandboxDeps, place: SandboxPlace, plan:
   const owner = await ownerOf(place.dir);
   await writeGeneratedFiles(place, plan, owner);
   await makeSocketDir(marker.socketDir, owner);
-  if (!(await isPortFree(marker.port))) {
-    throw stepFailure('PortTaken', `port ${String(marker.port)} of the sandbox is in use by another program`);
-  }
+  const port = await portAtStart(place, marker.port);
   // recovery.signal first: from the marker on, a data directory without it counts as one that somebody promoted.
   await replaceFileUnflushed(path.join(place.dataDir, RECOVERY_SIGNAL), '', owner);
   const boot = await readBootId();
   const restarted = marker.boot === boot ? {} : { boot };
-  const started = await changeMarker(place, { state: 'replaying', started: true, ...restarted });
+  const started = await changeMarker(place, { state: 'replaying', started: true, port, ...restarted });
   // Not every store knows them: the base itself does, and a server refuses to replay with less.
   const minimumSettings = largestSettings(plan.minimumSettings, control.settings);
   const options = await serverOptions(servers, place, { ...plan, minimumSettings }, started, owner);

@@ -8,7 +8,7 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { jobFailure } from '../../lib/exec-job.js';
 import type { JobProgress } from '../../lib/job-runner.js';
 import { namesIn, type Owner } from '../data-directory.js';
-import { requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
+import { replacementOf, requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
 import { baseCopyJob, isCompleteCopy, readCopyProgress } from './base-copy-job.js';
 import { waitForIdleSlot } from './slot.js';
 
@@ -49,7 +49,7 @@ export async function cloneStandby(
     await deps.jobs.forget(job.id);
     throw jobFailure(job, result);
   }
-  await requireCluster(place.node.binDir, place.cloneDir, input.expect.systemIdentifier);
+  await requireCluster(place.node.binDir, place.cloneDir, replacementOf(input.expect));
 }
 
 async function removeRemains(place: NodePlace): Promise<void> {

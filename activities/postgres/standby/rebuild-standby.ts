@@ -11,7 +11,7 @@ import { stepFailure } from '../../lib/failure.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import { directoryState, ownerOf, type Owner } from '../data-directory.js';
 import { createKeepOldData } from '../promotion/keep-old-data.js';
-import { nodePlace, requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
+import { nodePlace, replacementOf, requireCluster, requireStopped, type NodePlace } from '../promotion/node-place.js';
 import { cloneStandby } from './clone-standby.js';
 import { makeSlot } from './slot.js';
 import { settleStandby, slotNameFor } from './standby-settings.js';
@@ -24,7 +24,7 @@ export function createRebuildStandby(deps: ActivityDeps) {
     const place = nodePlace(deps, input);
     const startedAt = Date.now();
     const primary = await requirePrimary(deps, input);
-    const { systemIdentifier } = input.expect;
+    const systemIdentifier = replacementOf(input.expect);
     const follower = { ...input, systemIdentifier, timeline: primary.timeline };
     const already = await streamingLag(deps, follower);
     const done = already !== null;
@@ -43,7 +43,7 @@ export function createRebuildStandby(deps: ActivityDeps) {
 
 async function requirePrimary(deps: ActivityDeps, input: RebuildStandbyInput): Promise<PrimaryPosition> {
   const primary = await readPrimaryPosition(deps, input.environment, input.from);
-  if (primary.systemIdentifier !== input.expect.systemIdentifier) {
+  if (primary.systemIdentifier !== replacementOf(input.expect)) {
     throw stepFailure('IdentityMismatch', `${input.from} has system identifier ${primary.systemIdentifier}`);
   }
   if (!primary.inRecovery) return primary;
@@ -101,5 +101,5 @@ async function replace(
   await requireStopped(place.cloneDir);
   await mover.move(place.cloneDir, place.dataDir);
   faultPoint('rebuild-standby:renamed');
-  await requireCluster(place.node.binDir, place.dataDir, input.expect.systemIdentifier);
+  await requireCluster(place.node.binDir, place.dataDir, replacementOf(input.expect));
 }

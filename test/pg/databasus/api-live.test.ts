@@ -22,6 +22,7 @@ import { isSegmentName } from '../../../shared/timeline.js';
 import { destroyAllClusters, startCluster, type Cluster } from '../../support/cluster.js';
 import { startController, type Controller, type ControllerRow } from '../../support/databasus-controller.js';
 import { describeWithBucket } from '../../support/databasus.js';
+import { waitFor } from '../../support/promotion-scene.js';
 import { startPeer, type PeerProcess } from '../../support/peer-process.js';
 import { TAR_END, tarEntry } from '../../support/tar.js';
 import { planFor } from './api-scene.js';
@@ -93,6 +94,9 @@ async function backUp(dir: string): Promise<void> {
     completedAt: new Date().toISOString(),
   };
   const received = async (): Promise<string[]> => (await readdir(walDir)).filter(isSegmentName).sort();
+  // The base ended it, and a receiver on a busy machine has it a moment later.
+  const ended = `00000001${ranges[0]!['End-LSN'].replace(/^0\/(.*).{6}$/, (_, high: string) => high.padStart(16, '0'))}`;
+  await waitFor(async () => (await received()).includes(ended));
   const database = {
     id: ID,
     name: 'live',

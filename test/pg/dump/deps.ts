@@ -23,6 +23,7 @@ export function makeDeps(dir: string, config: Config): ActivityDeps {
     routing: unused,
     poolers: unused,
     pauseGuard: unused,
+    containers: unused,
     snapshot: unused,
     log,
   };

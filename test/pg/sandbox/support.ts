@@ -239,6 +239,7 @@ export function makeDeps(dir: string, archive: string, config: Config): Activity
     routing: unused,
     poolers: unused,
     pauseGuard: unused,
+    containers: unused,
     snapshot: unused,
     log,
   };

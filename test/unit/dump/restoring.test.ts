@@ -178,5 +178,7 @@ test('the commands that put it into production come in order, and the archive be
   expect(at('another prefix')).toBeLessThan(at('reset archive_mode'));
   expect(at('reset archive_mode')).toBeLessThan(at('pgr take-base shop'));
   expect(at('standby chicago')).toBe(commands.length - 1);
-  expect(keptCommands(plan, 'postgresql://h/d?x=1').join('\n')).toContain("psql 'postgresql://h/d?x=1'");
+  expect(keptCommands(plan, 'postgresql://h/d?x=1', 'shop/restore-dump/1').join('\n')).toContain(
+    "psql 'postgresql://h/d?x=1'",
+  );
 });

@@ -3,7 +3,7 @@ import { chooseNodes } from '../../../activities/postgres/flip/choose-nodes.js';
 import type { FlipNote } from '../../../activities/postgres/flip/flip-note.js';
 import { logicalSlotFates } from '../../../activities/postgres/flip/logical-slots.js';
 import { parseCommits } from '../../../activities/postgres/flip/lost-tail.js';
-import { plannedChecks } from '../../../activities/postgres/flip/preflight-checks.js';
+import { plannedChecks, type WalPath } from '../../../activities/postgres/flip/preflight-checks.js';
 import type { NodeFacts, SlotFact } from '../../../activities/postgres/flip/preflight-facts.js';
 import { decide, type CandidateState, type OldState } from '../../../activities/postgres/flip/situation.js';
 import { conninfoOf } from '../../../activities/postgres/flip/follow.js';
@@ -219,13 +219,19 @@ const facts = (change: Partial<NodeFacts> = {}): NodeFacts => ({
 });
 
 describe('checks before a flip', () => {
-  const failed = (from: Partial<NodeFacts>, to: Partial<NodeFacts>, laterTimelines: number[] = []): string[] =>
+  const failed = (
+    from: Partial<NodeFacts>,
+    to: Partial<NodeFacts>,
+    laterTimelines: number[] = [],
+    wal: WalPath = { duty: 'server', receiver: null },
+  ): string[] =>
     plannedChecks({
       from: { name: 'dallas', facts: facts(from) },
       to: { name: 'chicago', facts: facts(to) },
       others: 0,
       maxLagBytes: 16,
       laterTimelines,
+      wal,
     })
       .filter(({ ok }) => !ok)
       .map(({ check }) => check);
@@ -235,6 +241,21 @@ describe('checks before a flip', () => {
 
   test('a healthy pair passes', () => {
     expect(failed({}, {})).toEqual([]);
+  });
+
+  test('servers that do not archive pass where the store streams their WAL; one that archives must not fail', () => {
+    const off = set({ archive_mode: 'off' });
+    const either: WalPath = { duty: 'either', receiver: null };
+    expect(failed(off, off, [], either)).toEqual([]);
+    expect(failed({ archiver: { failing: true, lastFailed: 'x' } }, off, [], either)).toEqual(['archive dallas']);
+  });
+
+  test('a store with a receiver must have it connected, and does not care what servers archive', () => {
+    const off = set({ archive_mode: 'off' });
+    const store: WalPath = { duty: 'store', receiver: 'databasus_wal_receiver_' };
+    expect(failed(off, off, [], store)).toEqual(['store-receives dallas']);
+    const senders = [...facts().senders, { pid: 77, state: 'streaming', application_name: 'databasus_wal_receiver_1' }];
+    expect(failed({ ...off, senders }, off, [], store)).toEqual([]);
   });
 
   test.each<[string, Partial<NodeFacts>, Partial<NodeFacts>, string]>([
