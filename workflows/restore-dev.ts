@@ -7,6 +7,7 @@ import type {
   DevPlan,
   DevResult,
   FetchDevDumpResult,
+  PlannedDev,
   PrepareDevTargetResult,
 } from '../shared/contracts/dev.js';
 import type { EvidenceCheck } from '../shared/contracts/sandbox.js';
@@ -36,28 +37,34 @@ const REFUSALS: readonly FailureType[] = [
   ...(['NotAllowed', 'PreconditionFailed', 'SpaceMissing', 'BackupCorrupt'] as const),
 ];
 
-export async function restoreDev(input: RestoreDevInput): Promise<DevResult> {
+export async function restoreDev(input: RestoreDevInput): Promise<DevResult | PlannedDev> {
   const run: DevRun = new Run(RESTORE_DEV, input, input.into);
   return conductRun(run, input, async () => {
-    const ready = await prepare(run, input);
+    const plan = await check(run, input);
+    if (input.planOnly === true) return { outcome: 'planned', plan };
+    const ready = await prepare(run, input, plan);
     const phase = phasesOf(input, ready);
     const results = input.mode === 'deferred' ? await bringDeferred(run, phase) : await makeAnew(run, input, phase);
     return resultOf(run, ready, results);
   });
 }
 
-async function prepare(run: DevRun, input: RestoreDevInput): Promise<Ready> {
+async function check(run: DevRun, input: RestoreDevInput): Promise<DevPlan> {
   const { environment, host, mode, source, into, password } = input;
-  const { workflowId, runId } = workflowInfo();
-  const here = onHost(host);
   const plan = await run.step(
     'check-target',
-    () => here.planDevRestore({ environment, host, mode, source, into, password, requestedAt: nowIso() }),
+    () => onHost(host).planDevRestore({ environment, host, mode, source, into, password, requestedAt: nowIso() }),
     { refusals: REFUSALS },
   );
   run.setPlan(devPlanView(plan), plan);
+  return plan;
+}
+
+async function prepare(run: DevRun, { host }: RestoreDevInput, plan: DevPlan): Promise<Ready> {
+  const { workflowId, runId } = workflowInfo();
+  const here = onHost(host);
   const asked = { plan, run: workflowId, runId };
-  const fetched = await run.step('fetch-dump', () => onHost(host).fetchDevDump(asked), { refusals: ['BackupCorrupt'] });
+  const fetched = await run.step('fetch-dump', () => here.fetchDevDump(asked), { refusals: ['BackupCorrupt'] });
   const server = await run.step('prepare-target', () => here.prepareDevTarget(asked), {
     refusals: ['IdentityMismatch'],
   });

@@ -10,6 +10,7 @@ import type { CliContext } from '../context.js';
 import { requireEnvironment, type NamedEnvironment } from '../environments.js';
 import { actorOf } from '../parse.js';
 import type { StartRequest } from '../run-client.js';
+import { showPlan } from '../show-plan.js';
 import { afterStart, startAtFreeSecond } from '../start.js';
 import { waitOptionsOf, withActor, withExample, withWait, type ActorFlags, type WaitFlags } from './options.js';
 
@@ -21,6 +22,7 @@ type RestoreDevFlags = ActorFlags &
     deferred?: boolean;
     into?: string;
     password?: string;
+    plan?: boolean;
     reason?: string;
   };
 
@@ -37,9 +39,11 @@ export function registerRestoreDev(program: Command, context: CliContext): void 
     .option('--deferred', 'load what --fast left out, into the same database')
     .option('--into <url>', "postgresql:// URL of a developer's database (default: the target of the config)")
     .option('--password <ref>', 'password for --into: env:NAME, file:/path or op://vault/item/field')
+    .option('--plan', 'only prove the target, choose the dump and print the plan; changes nothing')
     .option('--reason <text>', 'why; goes into the record');
   withExample(
     withWait(withActor(command)),
+    'pgr restore-dev production --plan',
     'pgr restore-dev production --watch',
     'pgr restore-dev production --deferred',
     'pgr restore-dev production --full --into postgresql://me@127.0.0.1:5432/shop_dev --password env:PGPASSWORD',
@@ -52,6 +56,7 @@ async function runRestoreDev(context: CliContext, env: string, flags: RestoreDev
   const request = requestOf(context, named, flags);
   const { database } = request;
   await ensureServers(context, named, request.input.host);
+  const planOnly = request.input.planOnly === true;
   const started = await startAtFreeSecond(context, (requestedAt): StartRequest => {
     const input: RestoreDevInput = { ...request.input, requestedAt };
     return {
@@ -61,9 +66,13 @@ async function runRestoreDev(context: CliContext, env: string, flags: RestoreDev
       environment: env,
       requestedBy: input.requestedBy,
       reason: input.reason,
-      summary: `restore-dev (${input.mode}) of ${env} into ${database}`,
+      summary: `${planOnly ? 'plan of ' : ''}restore-dev (${input.mode}) of ${env} into ${database}`,
     };
   });
+  if (planOnly) {
+    await showPlan(context, started, () => 'pgr config check');
+    return;
+  }
   await afterStart(context, started, wait, [
     ['environment', `${env}, which is not touched`],
     ['into', request.input.into ?? `database ${database} of the target in the config`],
@@ -105,6 +114,7 @@ function requestOf(
     source: flags.source ?? null,
     into: intoOf(flags),
     password: passwordOf(flags),
+    ...(flags.plan === true ? { planOnly: true } : {}),
   };
   return { input, database: dev.database };
 }

@@ -105,3 +105,6 @@ export type DevResult = {
   notes: string[];
   commands: string[];
 };
+
+/** What `pgr restore-dev --plan` ends with. */
+export type PlannedDev = { outcome: 'planned'; plan: DevPlan };

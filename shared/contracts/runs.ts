@@ -49,6 +49,8 @@ export type RestoreDevInput = RunRequest & {
   source: string | null;
   into: string | null;
   password: string | null;
+  /** `pgr restore-dev --plan`: ends after the step check-target. */
+  planOnly?: boolean;
 };
 
 export type RestoreControllerInput = RunRequest & {

@@ -18,7 +18,8 @@ const FIXED: Record<string, string[]> = {
     ...['--encoding', '--locale', '--locale-provider', '--reason', '--wait', '--watch', '--by'],
   ],
   'restore-dev <env>': [
-    ...['--source', '--fast', '--full', '--deferred', '--into', '--password', '--reason', '--wait', '--watch', '--by'],
+    ...['--source', '--fast', '--full', '--deferred', '--into', '--password', '--plan', '--reason'],
+    ...['--wait', '--watch', '--by'],
   ],
   'restore-controller <env>': ['--plan', '--reason', '--wait', '--watch', '--by'],
   'discard <run>': [],

@@ -11,6 +11,7 @@ import {
   command,
   createWorkflowEnv,
   failureOf,
+  saveHistory,
   untilStatus,
   viewOf,
   type WorkflowEnv,
@@ -50,6 +51,19 @@ test.each([
   expect(view.steps.filter(({ status }) => status === 'skipped')).toHaveLength(skipped);
   expect(result).toMatchObject({ outcome: 'usable', mode, deferred: mode === 'fast' ? ['public.visits'] : [] });
   expect(result.commands.some((line) => line.endsWith('--deferred'))).toBe(mode === 'fast');
+  await saveHistory(handle, `restore-dev.${mode}`);
+});
+
+test('a plan is all that happens when only the plan was asked for', async () => {
+  const scenario = env.scenario();
+  const handle = await env.start(
+    'restoreDev',
+    `${scenario.environment}/restore-dev/1`,
+    inputOf(scenario, { planOnly: true }),
+  );
+  expect(await handle.result()).toMatchObject({ outcome: 'planned', plan: { target: { database: 'shop_dev' } } });
+  expect(scenario.names()).toEqual(['planDevRestore']);
+  await saveHistory(handle, 'restore-dev.planned');
 });
 
 test('a refused target ends the run before anything is fetched', async () => {
@@ -73,6 +87,7 @@ test('a failed load waits for a person, and an abort puts the settings of the se
   await failureOf(handle);
   expect(phasesOf(scenario).at(-1)).toBe('put-back');
   expect(phasesOf(scenario)).not.toContain('swap');
+  await saveHistory(handle, 'restore-dev.aborted-in-load');
 });
 
 test('what PostgreSQL refused of the dump is told, and the database is usable', async () => {

@@ -18,8 +18,8 @@ export type Identities = {
 
 type Memory = Record<string, string[]>;
 
-/** A node on the same network answers in milliseconds; a developer at home has none of them. */
-const NODE_TIMEOUT_MS = 2_000;
+/** A node answers in milliseconds, a busy one in seconds, and without an answer the target is refused; a developer at home waits this long once. */
+const NODE_TIMEOUT_MS = 5_000;
 
 export async function readIdentities(deps: Pick<ActivityDeps, 'config' | 'resolveSecret'>): Promise<Identities> {
   const { config } = deps;

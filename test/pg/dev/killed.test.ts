@@ -9,6 +9,7 @@ import path from 'node:path';
 
 import type { DevPhase, DevPlan } from '../../../shared/contracts/dev.js';
 import { bundleFile } from '../../support/bundle.js';
+import { waitFor } from '../../support/promotion-scene.js';
 import { makeScene, ROWS, sqlFile, UNTIL_USABLE, type Scene } from './support.js';
 
 jest.setTimeout(240_000);
@@ -118,10 +119,11 @@ test('another dump is not mixed into what an earlier one left', async () => {
 test('settings of the server are put back after a kill, also those that somebody had set', async () => {
   await scene.dev.query("alter system set checkpoint_timeout = '7min'");
   await scene.dev.query('select pg_reload_conf()');
+  // A reload reaches the sessions when the server gets round to it.
   const until = async (wanted: unknown): Promise<void> => {
-    for (let tries = 0; tries < 200 && JSON.stringify(await settings()) !== JSON.stringify(wanted); tries += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
+    await waitFor(async () => JSON.stringify(await settings()) === JSON.stringify(wanted), 60_000).catch(
+      () => undefined,
+    );
     expect(await settings()).toEqual(wanted);
   };
   const before = [
