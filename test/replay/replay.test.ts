@@ -37,6 +37,7 @@ test('every runbook has a saved history', () => {
     'prune-snapshots',
     'rebuild-standby',
     'restore-controller',
+    'restore-dev',
     'restore-dump',
     'sandbox-keeper',
     'undo',
