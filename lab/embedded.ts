@@ -3,17 +3,20 @@
  * already is left alone. The worker serves the developer's host and writes nothing into any environment.
  */
 import { mkdir, readFile, stat } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import path from 'node:path';
 
 import type { Config } from '../config/schema.js';
 import { SEARCH_ATTRIBUTES } from './commands.js';
 import { findRunning, startDetached, waitUntilReady, type DetachedProgram } from './process.js';
+import { readRetention } from './temporal.js';
 import { findTemporal } from './tools.js';
 
 export type EmbeddedRequest = {
   config: Config;
+  /** Made with the server, and asked for by everybody who connects to it. */
+  namespace: string;
   configPath: string;
   host: string;
   env: Readonly<Record<string, string | undefined>>;
@@ -26,6 +29,7 @@ const READY_TIMEOUT_MS = 60_000;
 const LISTEN_TIMEOUT_MS = 1_000;
 /** Start-dev's own distance between the two. */
 const UI_AFTER = 1_000;
+const COMMAND = 'pgr restore-dev';
 const WORKER_READY_TEXT = 'worker is ready';
 
 /** Starts what does not run; names what it started. */
@@ -34,10 +38,7 @@ export async function startEmbedded(request: EmbeddedRequest): Promise<string[]>
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const port = request.config.temporal.embeddedPort;
   const started: string[] = [];
-  if (!(await listens(port))) {
-    await startServer(request, dir, port);
-    started.push(`temporal at 127.0.0.1:${String(port)}`);
-  }
+  if (await startServer(request, dir, port)) started.push(`temporal at 127.0.0.1:${String(port)}`);
   if (await startWorker(request, dir)) started.push('a worker');
   return started;
 }
@@ -54,26 +55,61 @@ async function listens(port: number): Promise<boolean> {
   }
 }
 
-async function startServer({ config, env, progress }: EmbeddedRequest, dir: string, port: number): Promise<void> {
+/** False when a server answers at this port: ours, or one that somebody else runs. */
+async function startServer(
+  { config, namespace, env, progress }: EmbeddedRequest,
+  dir: string,
+  port: number,
+): Promise<boolean> {
+  const file = path.join(dir, 'temporal.db');
+  const signature = ['start-dev', '--db-filename', file];
+  // Another command may have started it a moment ago: then it is waited for as well.
+  const running = await findRunning(undefined, signature);
+  if (running === null && (await listens(port))) return false;
+  const uiPort = (await isFree(port + UI_AFTER)) ? port + UI_AFTER : null;
   const toolsDir = path.join(config.stateDir, 'tools');
   const tool = await findTemporal({ toolsDir, env: { ...env }, serverUser: null, progress });
-  const file = path.join(dir, 'temporal.db');
   const program: DetachedProgram = {
     name: 'temporal',
     program: tool.path,
-    args: embeddedTemporalArgs({ file, port, namespace: config.temporal.namespace ?? 'default' }),
+    args: embeddedTemporalArgs({ file, port, namespace, uiPort }),
     logFile: path.join(dir, 'temporal.log'),
-    signature: ['start-dev', '--db-filename', file],
+    signature,
   };
-  const identity = (await findRunning(undefined, program.signature)) ?? (await startDetached(program));
-  await waitUntilReady(program, identity, () => listens(port), READY_TIMEOUT_MS);
+  const identity = running ?? (await startDetached(program));
+  // It listens before its namespace is there, and a worker without one ends.
+  const ready = async (): Promise<boolean> => (await readRetention(port, namespace)) !== null;
+  await waitUntilReady(program, identity, ready, READY_TIMEOUT_MS, COMMAND);
+  return running === null;
 }
 
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
+
+type ServerArgs = {
+  file: string;
+  port: number;
+  namespace: string;
+  /** Null for no page: another program has the port. */
+  uiPort: number | null;
+};
+
 /** Arguments of the development server. Pure. */
-function embeddedTemporalArgs({ file, port, namespace }: { file: string; port: number; namespace: string }): string[] {
+function embeddedTemporalArgs({ file, port, namespace, uiPort }: ServerArgs): string[] {
   return [
-    ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(port + UI_AFTER)],
-    ...['--db-filename', file, '--namespace', namespace, '--log-level', 'warn', '--ui-disable-news-fetch'],
+    ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port)],
+    ...(uiPort === null ? ['--headless'] : ['--ui-port', String(uiPort), '--ui-disable-news-fetch']),
+    ...['--db-filename', file, '--namespace', namespace, '--log-level', 'warn'],
     ...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
   ];
 }
@@ -105,6 +141,6 @@ async function startWorker({ configPath, host, node, distDir, env }: EmbeddedReq
   const identity = await startDetached(program);
   const ready = async (): Promise<boolean> =>
     (await readFile(program.logFile)).subarray(from).toString('utf8').includes(WORKER_READY_TEXT);
-  await waitUntilReady(program, identity, ready, READY_TIMEOUT_MS);
+  await waitUntilReady(program, identity, ready, READY_TIMEOUT_MS, COMMAND);
   return true;
 }

@@ -157,12 +157,13 @@ async function ensureServers(
   { config, path: file }: NamedEnvironment,
   host: string,
 ): Promise<void> {
-  const { temporalNamed } = await import('../client.js');
+  const { temporalNamed, temporalTarget } = await import('../client.js');
   if (temporalNamed(config)) return;
   const { startEmbedded } = await import('../../lab/embedded.js');
   const main = await realpath(process.argv[1] ?? '');
   const started = await startEmbedded({
     ...{ config, configPath: path.resolve(file), host, env: context.env, node: process.execPath },
+    namespace: temporalTarget(config).namespace,
     distDir: context.env['PGR_DIST_DIR'] ?? path.dirname(path.dirname(main)),
     progress: (text) => {
       context.io.err(`${text}\n`);

@@ -7,7 +7,7 @@ import type { ActivityDeps } from '../../../activities/lib/deps.js';
 import type { DumpSource } from '../../../activities/lib/dump-source.js';
 import { dumpSourceOf } from '../../../activities/lib/environment-config.js';
 import { configSchema, type Config } from '../../../config/schema.js';
-import type { DevMode, PlanDevInput } from '../../../shared/contracts/dev.js';
+import type { PlanDevInput } from '../../../shared/contracts/dev.js';
 
 export type DevDeps = Pick<ActivityDeps, 'config' | 'resolveSecret' | 'jobs' | 'program'> & {
   dumpSource: (environment: string, source: string) => Promise<DumpSource>;
@@ -56,7 +56,7 @@ export function devDeps(dir: string, config: Config): DevDeps {
 /** What `pgr restore-dev shop` asks for. */
 export function planInput(more: Partial<PlanDevInput> = {}): PlanDevInput {
   return {
-    ...{ environment: 'shop', host: 'dev', mode: 'fast' as DevMode, source: null, into: null, password: null },
+    ...{ environment: 'shop', host: 'dev', mode: 'fast', source: null, into: null, password: null },
     requestedAt: '2026-11-22T00:00:00Z',
     ...more,
   };

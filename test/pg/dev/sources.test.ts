@@ -92,7 +92,7 @@ async function restored(plan: DevPlan, file: DevDumpFile, table: string): Promis
     const { problems } = await restoreDevProgram(spec, () => undefined, null);
     expect(problems).toEqual([]);
   }
-  const url = `${dev.url.replace(/postgres$/, 'shop_dev')}`;
+  const url = dev.url.replace(/postgres$/, 'shop_dev');
   const args = ['-XAtq', '-d', url, '-c', `select count(*) from ${table}`];
   return (await runProgramOrFail(path.join(dev.binDir, 'psql'), args)).trim();
 }
@@ -135,11 +135,11 @@ test('connections that are cut and a server that restarts do not end a fetch', a
   const to = path.join(dir, 'fetched');
   const source = await deps.dumpSource('shop', 'nightly');
   s3.cutConnections(MIB, 2);
-  let restarted: Promise<void> | null = null;
+  const restarts: Promise<void>[] = [];
   await source.fetch(plan.dump, to, () => {
-    restarted ??= s3.stop().then(() => s3.start());
+    if (restarts.length === 0) restarts.push(s3.stop().then(() => s3.start()));
   });
-  await restarted;
+  await Promise.all(restarts);
   expect((await readFile(to)).equals(content)).toBe(true);
 });
 
