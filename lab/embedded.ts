@@ -3,12 +3,13 @@
  * already is left alone. The worker serves the developer's host and writes nothing into any environment.
  */
 import { mkdir, readFile, stat } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { once } from 'node:events';
 import path from 'node:path';
 
 import type { Config } from '../config/schema.js';
 import { SEARCH_ATTRIBUTES } from './commands.js';
+import { isFree } from './ports.js';
 import { findRunning, startDetached, waitUntilReady, type DetachedProgram } from './process.js';
 import { readRetention } from './temporal.js';
 import { findTemporal } from './tools.js';
@@ -81,19 +82,6 @@ async function startServer(
   const ready = async (): Promise<boolean> => (await readRetention(port, namespace)) !== null;
   await waitUntilReady(program, identity, ready, READY_TIMEOUT_MS, COMMAND);
   return running === null;
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  try {
-    server.listen(port, '127.0.0.1');
-    await once(server, 'listening');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    server.close();
-  }
 }
 
 type ServerArgs = {
