@@ -7,7 +7,6 @@ import path from 'node:path';
 
 import type { S3LocationConfig } from '../config/schema.js';
 import type { ServerUser } from '../lab/server-user.js';
-import { eachSegment } from './each-segment.js';
 import { measureServer } from './measure-server.js';
 import type { Measured } from './measured.js';
 import { runProgram } from './processes.js';
@@ -49,16 +48,11 @@ export function barmanCloudStore({ bin }: BarmanCloudTools, credentials: Bench['
         env: environmentOf(credentials),
       });
     },
+    archive: async ({ location, user }, segment) => {
+      const args = [...place(location), COMPRESSION, ...target(location), segment];
+      await runProgram(path.join(bin, 'barman-cloud-wal-archive'), args, { env: environmentOf(credentials), user });
+    },
   };
-}
-
-/** Archives what recovery needs with barman-cloud-wal-archive; it would have done so while the server worked. */
-export async function archiveToCloud({ bin }: BarmanCloudTools, bench: Bench): Promise<void> {
-  const { location, objects, dir, credentials, user } = bench;
-  await eachSegment(path.join(dir, 'to-cloud'), objects, async (local) => {
-    const args = [...place(location), COMPRESSION, ...target(location), local];
-    await runProgram(path.join(bin, 'barman-cloud-wal-archive'), args, { env: environmentOf(credentials), user });
-  });
 }
 
 /** Measures the restore with barman-cloud's programs once. */

@@ -6,7 +6,6 @@ import { chown, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { eachSegment } from './each-segment.js';
 import { benchToolsDir } from './flip-lab.js';
 import { measureServer } from './measure-server.js';
 import type { Measured } from './measured.js';
@@ -53,20 +52,14 @@ export function pgbackrestStore({ program }: PgbackrestTools): OtherStores {
       await configure(place);
       const pgbackrest = pgbackrestOf(program, place);
       await pgbackrest('stanza-create', '--no-online');
-      // Its WAL is brought afterwards, as it would have come while the server worked.
       await pgbackrest('backup', '--type=full', '--no-archive-check');
       // It tells the end of a base in whole seconds, and takes none that ended in the second of the target.
       await sleep(1_100);
     },
+    archive: async (place, segment) => {
+      await pgbackrestOf(program, place)('archive-push', '--no-archive-async', segment);
+    },
   };
-}
-
-/** Brings all WAL that was archived into the stanza. */
-export async function archiveToPgbackrest({ program }: PgbackrestTools, bench: Bench): Promise<void> {
-  const pgbackrest = pgbackrestOf(program, bench);
-  await eachSegment(path.join(bench.dir, 'to-pgbackrest'), bench.objects, (file) =>
-    pgbackrest('archive-push', '--no-archive-async', file),
-  );
 }
 
 /** Measures `pgbackrest restore` and what follows once. */

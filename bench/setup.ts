@@ -22,6 +22,7 @@ import { findServerUser, type ServerUser } from '../lab/server-user.js';
 import { findTools } from '../lab/tools.js';
 import { parseLsn, type Lsn } from '../shared/lsn.js';
 import { isSegmentName } from '../shared/timeline.js';
+import { newSegments } from './each-segment.js';
 import { ended, freePorts, runProgram, startProgram } from './processes.js';
 
 export type BenchSize = { scale: number; segments: number };
@@ -71,12 +72,18 @@ export type OtherStores = {
   config: (place: StorePlace) => Record<string, unknown>;
   /** Takes their bases, at the moment at which ours is taken. */
   takeBases: (place: Place) => Promise<void>;
+  /** Archives a segment, right after ours has it: when a segment came says which moments it holds. */
+  archive: (place: Place, segment: string) => Promise<void>;
 };
 
 /** What is known before anything runs. */
 export type StorePlace = Pick<Bench, 'dir' | 'location'>;
 
-const NO_OTHERS: OtherStores = { config: () => ({}), takeBases: () => Promise.resolve() };
+const NO_OTHERS: OtherStores = {
+  config: () => ({}),
+  takeBases: () => Promise.resolve(),
+  archive: () => Promise.resolve(),
+};
 
 /** Starts the servers and makes the data; takes a few minutes. `close` stops and removes everything. */
 export async function setUp(
@@ -240,9 +247,15 @@ async function makeData(
     );
     return Math.floor((row?.n ?? 0) / base.walSegmentBytes);
   };
-  while ((await written()) < size.segments) await pgbench('-n', '-c', '4', '-j', '2', '-t', '1500');
+  const bringNew = newSegments(path.join(place.dir, 'to-others'), objects);
+  const bring = (): Promise<void> => bringNew((segment) => others.archive(place, segment));
+  while ((await written()) < size.segments) {
+    await pgbench('-n', '-c', '4', '-j', '2', '-t', '1500');
+    await bring();
+  }
   const target = await makeAccident(primaryPort);
   const last = await archiveAll(primaryPort, objects, target.lsn);
+  await bring();
   say('copying the wal as a plain script archives it');
   const files = (await listWalFiles(objects, 'wal/')).filter(({ name }) => isSegmentName(name));
   const first = segmentOfRow(

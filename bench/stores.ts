@@ -7,19 +7,13 @@ import { parseArgs } from 'node:util';
 
 import { findServerUser } from '../lab/server-user.js';
 import { archiveToBarman, BARMAN_STORE, barmanStore, findBarman, measureBarman } from './barman.js';
-import { archiveToCloud, barmanCloudStore, CLOUD_STORE, findBarmanCloud, measureBarmanCloud } from './barman-cloud.js';
+import { barmanCloudStore, CLOUD_STORE, findBarmanCloud, measureBarmanCloud } from './barman-cloud.js';
 import { measureDecryption, type Decryption } from './decryption.js';
 import { closeOnSignals, createClosers } from './closers.js';
 import { goalText, median, medianWithRange, tableText } from './figures.js';
 import { measurePgr, startPgrServers } from './measure-pgr.js';
 import type { Measured } from './measured.js';
-import {
-  archiveToPgbackrest,
-  findPgbackrest,
-  measurePgbackrest,
-  PGBACKREST_STORE,
-  pgbackrestStore,
-} from './pgbackrest.js';
+import { findPgbackrest, measurePgbackrest, PGBACKREST_STORE, pgbackrestStore } from './pgbackrest.js';
 import { measurePlain } from './plain.js';
 import { isInstalled } from './processes.js';
 import { BENCH_CREDENTIALS, setUp, type Bench, type OtherStores } from './setup.js';
@@ -32,7 +26,8 @@ type Other = {
   ways: [string, string];
   store: string;
   setUp: OtherStores;
-  archive: (bench: Bench) => Promise<void>;
+  /** Returns once it has all WAL; for one that receives by itself. */
+  catchUp?: (bench: Bench) => Promise<void>;
   measure: (bench: Bench) => Promise<Measured>;
 };
 
@@ -66,10 +61,7 @@ async function main(): Promise<void> {
     const size = { scale: Number(values.scale), segments: Number(values.segments) };
     const bench = await setUp(distDir, size, say, together(others));
     closers.add(() => bench.close());
-    for (const { archive, store } of others) {
-      say(`bringing the wal into store ${store}`);
-      await archive(bench);
-    }
+    for (const { catchUp } of others) await catchUp?.(bench);
     const servers = await startPgrServers(bench);
     closers.add(() => servers.close());
     const pgr = (store: string) => (): Promise<Measured> => measurePgr(bench, servers, say, ['--store', store]);
@@ -98,7 +90,6 @@ async function findOthers(say: (text: string) => void): Promise<Other[]> {
       ways: ['(c) barman-cloud', '(d) pgr, barman-cloud'],
       store: CLOUD_STORE,
       setUp: barmanCloudStore(cloud, BENCH_CREDENTIALS),
-      archive: (bench) => archiveToCloud(cloud, bench),
       measure: (bench) => measureBarmanCloud(cloud, bench),
     });
   const barman = await findBarman(user, say);
@@ -108,7 +99,7 @@ async function findOthers(say: (text: string) => void): Promise<Other[]> {
       ways: ['(e) barman restore', '(f) pgr, barman'],
       store: BARMAN_STORE,
       setUp: barmanStore(barman),
-      archive: (bench) => archiveToBarman(barman, bench),
+      catchUp: (bench) => archiveToBarman(barman, bench),
       measure: (bench) => measureBarman(barman, bench),
     });
   const pgbackrest = await findPgbackrest(say);
@@ -118,7 +109,6 @@ async function findOthers(say: (text: string) => void): Promise<Other[]> {
       ways: ['(g) pgbackrest', '(h) pgr, pgbackrest'],
       store: PGBACKREST_STORE,
       setUp: pgbackrestStore(pgbackrest),
-      archive: (bench) => archiveToPgbackrest(pgbackrest, bench),
       measure: (bench) => measurePgbackrest(pgbackrest, bench),
     });
   return others;
@@ -130,6 +120,9 @@ function together(others: readonly Other[]): OtherStores {
       Object.assign({}, ...others.map((other) => other.setUp.config(place))) as Record<string, unknown>,
     takeBases: async (place) => {
       for (const other of others) await other.setUp.takeBases(place);
+    },
+    archive: async (place, segment) => {
+      await Promise.all(others.map((other) => other.setUp.archive(place, segment)));
     },
   };
 }

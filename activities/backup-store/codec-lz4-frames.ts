@@ -40,6 +40,32 @@ export function independentBlocks(data: Buffer, rawBytes: number): Lz4Block[] | 
   return isSimple(header) ? blocksOf(data, header, rawBytes) : null;
 }
 
+/** What is at the start of a frame: `simple` has no checksum and needs no dictionary, `other` is for a program that knows everything. */
+export type FrameStart =
+  | { kind: 'skippable' }
+  | { kind: 'simple'; restOfHeader: number; blockBytes: number; independent: boolean }
+  | { kind: 'other' };
+
+/** Bytes that {@link frameStart} looks at. */
+export const FRAME_START_BYTES = 7;
+
+/** Reads the first bytes of a frame; throws an Error when they are none. The shortest frame has more of them. */
+export function frameStart(begin: Buffer): FrameStart {
+  const magic = read32(begin, 0);
+  if (magic - (magic % 16) === SKIPPABLE_MAGIC) return { kind: 'skippable' };
+  if (magic !== FRAME_MAGIC) throw new Error('not an lz4 frame');
+  const { headerBytes, blockBytes, blockTrailer, frameTrailer } = headerAt(begin, 0);
+  const flags = begin[4] ?? 0;
+  const isSimpleFrame = (flags & 0x01) === 0 && blockTrailer + frameTrailer === 0 && blockBytes > 0;
+  if (!isSimpleFrame) return { kind: 'other' };
+  return {
+    kind: 'simple',
+    restOfHeader: headerBytes - FRAME_START_BYTES,
+    blockBytes,
+    independent: (flags & 0x20) !== 0,
+  };
+}
+
 function isSimple(header: FrameHeader): boolean {
   return header.independent && header.blockTrailer + header.frameTrailer === 0 && header.blockBytes > 0;
 }

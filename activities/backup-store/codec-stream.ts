@@ -1,6 +1,6 @@
 /**
- * Decompression of a stream, whatever its length, with bounded memory. What Node and its libraries do not have (bzip2, xz, streams of LZ4) is done by the
- * system's own programs, which every database host has or can install.
+ * Decompression of a stream, whatever its length, with bounded memory. What Node and its libraries do not have (bzip2, xz, LZ4 frames with
+ * checksums) is done by the system's own programs, which every database host has or can install.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +8,7 @@ import type { Readable, Writable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 
 import { stepFailure } from '../lib/failure.js';
+import { unpackLz4Stream } from './codec-lz4-stream.js';
 import { unpackZstd } from './zstd-stream.js';
 
 export type StreamCompression = 'gz' | 'zst' | 'lz4' | 'bz2' | 'xz' | 'snappy';
@@ -34,9 +35,11 @@ export async function* unpackPieces(
     case 'gz':
       yield* through(createGunzip({ chunkSize: 1024 * 1024 }), source);
       return;
+    case 'lz4':
+      yield* unpackLz4Stream(source, (rest) => unpackByProgram(rest, 'lz4'));
+      return;
     case 'bz2':
     case 'xz':
-    case 'lz4':
       yield* unpackByProgram(source, compression);
       return;
   }

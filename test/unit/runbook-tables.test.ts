@@ -8,13 +8,24 @@ import { join } from 'node:path';
 import { ALL_RUNBOOKS } from '../../shared/all-runbooks.js';
 import type { Runbook, RunbookStep } from '../../shared/runbook.js';
 
-/** All workflow sources of a runbook: its own file and what it alone uses below lib/. */
+const LIB = join(process.cwd(), 'workflows', 'lib');
+const libFiles = readdirSync(LIB);
+const names = ALL_RUNBOOKS.map((runbook) => runbook.name);
+const textOf = (file: string): string => readFileSync(join(LIB, file), 'utf8');
+
+/** Steps that more than one runbook takes. */
+const sharedSteps = libFiles.filter(
+  (file) => !names.some((name) => file.startsWith(`${name}-`)) && /\.step\(/.test(textOf(file)),
+);
+
+/** All workflow sources of a runbook: its own file, what it alone uses below lib/, and the shared steps that these take. */
 function sourceOf(name: string): string {
-  const root = join(process.cwd(), 'workflows');
-  const lib = readdirSync(join(root, 'lib')).filter((file) => file.startsWith(`${name}-`));
-  return [join(root, `${name}.ts`), ...lib.map((file) => join(root, 'lib', file))]
-    .map((file) => readFileSync(file, 'utf8'))
-    .join('\n');
+  const own = [
+    readFileSync(join(process.cwd(), 'workflows', `${name}.ts`), 'utf8'),
+    ...libFiles.filter((file) => file.startsWith(`${name}-`)).map(textOf),
+  ].join('\n');
+  const shared = sharedSteps.filter((file) => own.includes(`/${file.replace('.ts', '.js')}'`));
+  return [own, ...shared.map(textOf)].join('\n');
 }
 
 test('every table in shared/runbooks is walked here', () => {

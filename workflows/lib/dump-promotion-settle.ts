@@ -7,7 +7,7 @@ import { nowIso, secondsSince } from './clock.js';
 import { FIRST_TIMELINE, type DumpChange } from './dump-promotion-change.js';
 import { tellKeeper } from './keep-sandbox.js';
 import { nodeInput, replaced } from './nodes.js';
-import { rebuildStandbys } from './promote-settle.js';
+import { rebuildStandbys } from './rebuild-standbys.js';
 import type { Run } from './run.js';
 
 /** Steps start-apps to report. */

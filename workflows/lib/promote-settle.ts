@@ -1,5 +1,5 @@
 /** The part of `promote` after writes work again: applications, fresh base, standbys, what was lost. */
-import type { PlannedNode, PromotionResult, RebuildStandbyResult } from '../../shared/contracts/promotion.js';
+import type { PromotionResult } from '../../shared/contracts/promotion.js';
 import type { PromoteStep } from '../../shared/runbooks/promote.js';
 import { secondsBetween } from '../../shared/target-time.js';
 import { onHost, orchestrator } from './activity-proxies.js';
@@ -8,6 +8,7 @@ import { nowIso, secondsSince } from './clock.js';
 import { tellKeeper } from './keep-sandbox.js';
 import { nodeInput } from './nodes.js';
 import type { Change, Switched } from './promote-change.js';
+import { rebuildStandbys } from './rebuild-standbys.js';
 import type { Run } from './run.js';
 
 /** Steps start-apps to report. */
@@ -51,49 +52,6 @@ export async function settleProduction(
       lost,
     };
   });
-}
-
-/** Step rebuild-standby: every standby of the plan, from its primary. Returns the names of those that were made anew, also before a failure that was skipped. */
-export async function rebuildStandbys(
-  run: Pick<Run<'rebuild-standby'>, 'step'>,
-  context: Change['context'],
-  plan: { primary: PlannedNode; standbys: readonly PlannedNode[] },
-): Promise<string[]> {
-  const rebuilt: Record<string, RebuildStandbyResult> = {};
-  await run.step(
-    'rebuild-standby',
-    async () => {
-      for (const node of plan.standbys) {
-        const input = { ...nodeInput(context, node), from: plan.primary.name };
-        rebuilt[node.name] = await onHost(node.host).rebuildStandby(input);
-      }
-      return { ...rebuilt };
-    },
-    {
-      undo: {
-        step: 'return-standby-data',
-        title: 'Put the data of the standbys back',
-        work: () => returnStandbys(context, plan.standbys),
-      },
-      // The environment is whole without them, and those that were rebuilt before the failure count.
-      whenSkipped: () => ({ ...rebuilt }),
-    },
-  );
-  return Object.keys(rebuilt);
-}
-
-/** A standby whose old data are in place already (its rebuild never began) is left as it is by each of the three. */
-async function returnStandbys(context: Change['context'], standbys: readonly PlannedNode[]): Promise<unknown> {
-  const results: Record<string, unknown> = {};
-  for (const node of standbys) {
-    const host = onHost(node.host);
-    const input = nodeInput(context, node);
-    const fenced = await host.fenceNode(input);
-    const swappedOut = await host.swapOut(input);
-    const returned = await host.returnOldData(input);
-    results[node.name] = { fenced, swappedOut, returned };
-  }
-  return results;
 }
 
 /** What production gave up: commits after the boundary until its last one, as the captured tail of the archive shows it. */
