@@ -17,6 +17,7 @@ import { createVerifySignature } from './identity/verify-signature.js';
 import type { ActivityDeps } from './lib/deps.js';
 import { createNotifyActivities } from './notify/index.js';
 import { createCheckEnvironment } from './postgres/check-environment.js';
+import * as dev from './postgres/dev/index.js';
 import * as dump from './postgres/dump/index.js';
 import { createPlanRecovery } from './postgres/plan-recovery.js';
 import { createReadWindow } from './postgres/read-window.js';
@@ -66,6 +67,10 @@ export function createHostActivities(deps: ActivityDeps): HostActivities {
     restoreDump: dump.createRestoreDump(deps),
     verifyDump: dump.createVerifyDump(deps),
     handOverSandbox: dump.createHandOverSandbox(deps),
+    planDevRestore: dev.createPlanDevRestore(deps),
+    fetchDevDump: dev.createFetchDevDump(deps),
+    prepareDevTarget: dev.createPrepareDevTarget(deps),
+    runDevPhase: dev.createRunDevPhase(deps),
     ...createControllerActivities(deps),
     planPromotion: promotion.createPlanPromotion(deps),
     stopApp: createStopApp(deps),

@@ -10,6 +10,7 @@ const RUNBOOK_OF: Readonly<Record<string, string>> = {
   pitr: 'pitr',
   promote: 'promote',
   restoreDump: 'restore-dump',
+  restoreDev: 'restore-dev',
   restoreController: 'restore-controller',
   undo: 'undo',
   takeBase: 'take-base',

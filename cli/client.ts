@@ -54,11 +54,16 @@ export function temporalTarget(config: Config): { address: string; namespace: st
   const { address: profileAddress, ...rest } = standard.connectionOptions;
   const own = config.temporal.address;
   return {
-    address: own ?? profileAddress ?? '127.0.0.1:7233',
+    address: own ?? profileAddress ?? `127.0.0.1:${String(config.temporal.embeddedPort)}`,
     namespace: config.temporal.namespace ?? standard.namespace ?? 'default',
     // The profile's certificates belong to the profile's address.
     options: own === undefined ? rest : {},
   };
+}
+
+/** False when neither the config nor the standard variables and profile name a server. */
+export function temporalNamed(config: Config): boolean {
+  return config.temporal.address !== undefined || loadClientConnectConfig().connectionOptions.address !== undefined;
 }
 
 /** Connects. Throws TemporalUnavailable. */

@@ -15,6 +15,7 @@ import { registerPitr } from './commands/pitr.js';
 import { registerPromote } from './commands/promote.js';
 import { registerRebuildStandby } from './commands/rebuild-standby.js';
 import { registerReport } from './commands/report.js';
+import { registerRestoreDev } from './commands/restore-dev.js';
 import { registerRestoreController } from './commands/restore-controller.js';
 import { registerRestoreDump } from './commands/restore-dump.js';
 import { registerRuns } from './commands/runs.js';
@@ -49,6 +50,7 @@ const GROUPS: readonly { title: string; commands: readonly Register[] }[] = [
     ],
   },
   { title: 'Keep it serving:', commands: [registerFlipDb, registerRebuildStandby, registerSnapshots] },
+  { title: 'Develop:', commands: [registerRestoreDev] },
   { title: 'Follow:', commands: [registerRuns, registerShow, registerWatch] },
   { title: 'Decide:', commands: [registerApprove, registerReject, registerRetry, registerSkip, registerAbort] },
   { title: 'Prove:', commands: [registerAudit, registerReport] },

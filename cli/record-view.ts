@@ -15,6 +15,8 @@ import {
   type UndoRebuildPlan,
 } from '../shared/run-state-change.js';
 import { promotionPlanView, recoveryPlanView, undoPlanView } from '../shared/run-state-plan.js';
+import { devPlanView } from '../shared/run-state-dev.js';
+import type { DevPlan } from '../shared/contracts/dev.js';
 import { controllerPlanView } from '../shared/run-state-controller.js';
 import type { ControllerPlan } from '../shared/contracts/controller.js';
 import { dumpPlanView, dumpPromotionPlanView } from '../shared/run-state-dump.js';
@@ -117,6 +119,8 @@ function planViewOf(runbook: string, plan: unknown, input: unknown): PlanView | 
       return recoveryPlanView(plan as RecoveryPlan);
     case 'restore-dump':
       return dumpPlanView(plan as DumpPlan);
+    case 'restore-dev':
+      return devPlanView(plan as DevPlan);
     case 'restore-controller':
       return controllerPlanView(plan as ControllerPlan);
     case 'promote':

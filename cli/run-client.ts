@@ -7,6 +7,7 @@ type WorkflowName =
   | 'pitr'
   | 'promote'
   | 'restoreDump'
+  | 'restoreDev'
   | 'restoreController'
   | 'promoteDump'
   | 'undo'

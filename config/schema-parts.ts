@@ -28,3 +28,22 @@ const execReference = z
   .transform(({ exec }) => `exec:${JSON.stringify(exec)}`);
 
 export const secretRef = z.union([referenceText, execReference]);
+
+/** `90s`, `15m`, `24h`, `7d` as whole seconds. */
+export const duration = z
+  .string()
+  .regex(/^\d+(s|m|h|d)$/, 'use a number and a unit: 90s, 15m, 24h, 7d')
+  .transform((text) => {
+    const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[text.slice(-1) as 's' | 'm' | 'h' | 'd'];
+    return Number(text.slice(0, -1)) * unit;
+  });
+
+export const s3LocationSchema = z.strictObject({
+  endpoint: z.url().optional(),
+  region: z.string().default('us-east-1'),
+  bucket: z.string().min(1),
+  prefix: z.string().default(''),
+  forcePathStyle: z.boolean().default(true),
+  accessKeyId: secretRef,
+  secretAccessKey: secretRef,
+});

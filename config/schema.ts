@@ -6,16 +6,8 @@ import { z } from 'zod';
 
 import { controllerSchema } from './controller-schema.js';
 import { channelSchema } from './notify.js';
-import { absolutePath, name, secretRef } from './schema-parts.js';
-
-/** `90s`, `15m`, `24h`, `7d` as whole seconds. */
-const duration = z
-  .string()
-  .regex(/^\d+(s|m|h|d)$/, 'use a number and a unit: 90s, 15m, 24h, 7d')
-  .transform((text) => {
-    const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[text.slice(-1) as 's' | 'm' | 'h' | 'd'];
-    return Number(text.slice(0, -1)) * unit;
-  });
+import { devSchema, type dumpSourceSchema } from './schema-dev.js';
+import { absolutePath, duration, name, s3LocationSchema, secretRef } from './schema-parts.js';
 
 const gatePolicySchema = z.strictObject({
   required: z.int().min(1).max(9).default(1),
@@ -23,16 +15,6 @@ const gatePolicySchema = z.strictObject({
   notRequester: z.boolean().default(false),
   expiresIn: duration.prefault('24h'),
   remindEvery: duration.prefault('15m'),
-});
-
-const s3LocationSchema = z.strictObject({
-  endpoint: z.url().optional(),
-  region: z.string().default('us-east-1'),
-  bucket: z.string().min(1),
-  prefix: z.string().default(''),
-  forcePathStyle: z.boolean().default(true),
-  accessKeyId: secretRef,
-  secretAccessKey: secretRef,
 });
 
 /** How the server of a node is run (architecture section 10). */
@@ -305,6 +287,8 @@ const environmentSchema = z.strictObject({
     .prefault({}),
   heartbeat: z.strictObject({ enabled: z.boolean().default(true), every: duration.prefault('5s') }).prefault({}),
   apps: z.array(appSchema).default([]),
+  /** Refreshing the databases of developers. */
+  dev: devSchema.optional(),
   approvals: z.record(z.string(), gatePolicySchema).default({}),
   identity: z
     .strictObject({ kind: z.enum(['declared', 'signed']).default('declared'), allowedSigners: absolutePath.optional() })
@@ -326,6 +310,8 @@ export const configSchema = z.strictObject({
       address: z.string().optional(),
       namespace: z.string().optional(),
       ui: z.url().optional(),
+      /** Port of the server that `pgr restore-dev` starts when there is no address. */
+      embeddedPort: z.int().min(1024).max(65_535).default(7233),
     })
     .prefault({}),
   /** Where workers keep jobs. */
@@ -354,6 +340,9 @@ export type RecordStoreConfig = z.output<typeof recordStoreSchema>;
 export type S3LocationConfig = z.output<typeof s3LocationSchema>;
 export type AppConfig = z.output<typeof appSchema>;
 export type CheckConfig = z.output<typeof checkSchema>;
+
+export type DevConfig = z.output<typeof devSchema>;
+export type DumpSourceConfig = z.output<typeof dumpSourceSchema>;
 
 export type HaproxyConfig = z.output<typeof haproxySchema>;
 export type PoolerConfig = z.output<typeof poolerSchema>;

@@ -2,7 +2,7 @@
 import { LAB_NAMESPACE, LAB_REPLICATION_USER, type LabPaths, type NodeName } from './paths.js';
 import type { LabPorts } from './ports.js';
 
-const SEARCH_ATTRIBUTES = ['PgrEnvironment', 'PgrRunbook', 'PgrStep', 'PgrStatus', 'PgrTarget'] as const;
+export const SEARCH_ATTRIBUTES = ['PgrEnvironment', 'PgrRunbook', 'PgrStep', 'PgrStatus', 'PgrTarget'] as const;
 
 /** The Temporal development server with everything on fixed loopback ports (some are random unless given). */
 export function temporalArgs(paths: LabPaths, ports: LabPorts): string[] {

@@ -102,6 +102,7 @@ export async function waitUntilReady(
   identity: ProcessIdentity,
   ready: () => Promise<boolean>,
   timeoutMs: number,
+  again = 'pgr lab up',
 ): Promise<void> {
   const reached = await pollUntil(
     async () => {
@@ -113,7 +114,7 @@ export async function waitUntilReady(
   if (reached === 'ready') return;
   const what = reached === 'ended' ? 'ended by itself' : `is not ready after ${Math.round(timeoutMs / 1000)} s`;
   throw new PgrFailure('CommandFailed', `${program.name} ${what}: ${await logTail(program.logFile)}`, {
-    hint: `read ${program.logFile}, then run \`pgr lab up\` again`,
+    hint: `read ${program.logFile}, then run \`${again}\` again`,
   });
 }
 

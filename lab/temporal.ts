@@ -27,6 +27,7 @@ export function temporalSignature(paths: LabPaths): string[] {
 /** Starts the server unless it runs, waits until its namespace answers, sets the retention. Returns its pid. */
 export async function startTemporal(context: LabContext): Promise<number> {
   const { paths, state } = context;
+  const port = state.ports.temporal;
   const program: DetachedProgram = {
     name: 'temporal',
     program: state.tools.temporal.path,
@@ -40,22 +41,36 @@ export async function startTemporal(context: LabContext): Promise<number> {
     faultPoint(FAULT_LAB_TEMPORAL_SPAWNED);
   }
   await updateState(context, { processes: { ...state.processes, temporal: identity } });
-  await waitUntilReady(program, identity, async () => (await readRetention(state)) !== null, READY_TIMEOUT_MS);
-  if ((await readRetention(state)) !== RETENTION_SECONDS) {
+  await waitUntilReady(
+    program,
+    identity,
+    async () => (await readRetention(port, LAB_NAMESPACE)) !== null,
+    READY_TIMEOUT_MS,
+  );
+  if ((await readRetention(port, LAB_NAMESPACE)) !== RETENTION_SECONDS) {
     await runProgramOrFail(state.tools.temporal.path, retentionArgs(state.ports));
   }
   return identity.pid;
 }
 
-/** Retention of the namespace in seconds; null while the server or the namespace does not answer. */
-async function readRetention(state: LabState): Promise<number | null> {
+/** Retention of a namespace in seconds; null while the server at this port of loopback or the namespace does not answer. */
+export async function readRetention(port: number, namespace: string): Promise<number | null> {
   try {
-    return await withTemporal(state, async ({ connection }) => {
-      const found = await connection.workflowService.describeNamespace({ namespace: LAB_NAMESPACE });
+    return await withConnection(port, async (connection) => {
+      const found = await connection.workflowService.describeNamespace({ namespace });
       return Number(found.config?.workflowExecutionRetentionTtl?.seconds ?? 0);
     });
   } catch {
     return null;
+  }
+}
+
+async function withConnection<T>(port: number, work: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await Connection.connect({ address: `127.0.0.1:${String(port)}`, connectTimeout: 2_000 });
+  try {
+    return await work(connection);
+  } finally {
+    await connection.close();
   }
 }
 
@@ -64,12 +79,9 @@ export async function withTemporal<T>(
   state: Pick<LabState, 'ports'>,
   work: (temporal: { client: Client; connection: Connection }) => Promise<T>,
 ): Promise<T> {
-  const connection = await Connection.connect({ address: `127.0.0.1:${state.ports.temporal}`, connectTimeout: 2_000 });
-  try {
-    return await work({ client: new Client({ connection, namespace: LAB_NAMESPACE }), connection });
-  } finally {
-    await connection.close();
-  }
+  return withConnection(state.ports.temporal, (connection) =>
+    work({ client: new Client({ connection, namespace: LAB_NAMESPACE }), connection }),
+  );
 }
 
 /** The change that is under way in the lab (promotion, flip, rebuild, undo), as its search attributes say; null when there is none. */

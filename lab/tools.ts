@@ -48,7 +48,7 @@ const run = promisify(execFile);
 /** Finds or installs the programs of the lab; one after another, so that the first missing one is the one reported. */
 export async function findTools(search: ToolSearch): Promise<LabTools> {
   const postgres = await findPostgres(search);
-  const temporal = await findProgram(search, 'temporal', 'PGR_TEMPORAL', ['--version']);
+  const temporal = await findTemporal(search);
   const weed = await findProgram(search, 'weed', 'PGR_WEED', ['version']);
   return { postgres, temporal, weed };
 }
@@ -109,6 +109,11 @@ async function missingPrograms(dir: string): Promise<string[]> {
 export function majorOf(version: string): number | null {
   const match = /\(PostgreSQL\) (\d+)/.exec(version);
   return match?.[1] === undefined ? null : Number(match[1]);
+}
+
+/** The Temporal CLI alone. */
+export async function findTemporal(search: ToolSearch): Promise<Tool> {
+  return findProgram(search, 'temporal', 'PGR_TEMPORAL', ['--version']);
 }
 
 async function findProgram(

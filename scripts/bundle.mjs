@@ -33,6 +33,7 @@ async function bundlePrograms() {
       'fetch-barman',
       'take-base-barman',
       'restore-dump',
+      'restore-dev',
       'pg-health',
       'resume-poolers',
     ].map((name) =>

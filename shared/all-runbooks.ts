@@ -4,6 +4,7 @@ import { PITR } from './runbooks/pitr.js';
 import { PROMOTE } from './runbooks/promote.js';
 import { PRUNE_SNAPSHOTS } from './runbooks/prune-snapshots.js';
 import { REBUILD_STANDBY } from './runbooks/rebuild-standby.js';
+import { RESTORE_DEV } from './runbooks/restore-dev.js';
 import { RESTORE_CONTROLLER } from './runbooks/restore-controller.js';
 import { RESTORE_DUMP } from './runbooks/restore-dump.js';
 import { UNDO_REBUILD } from './runbooks/undo-rebuild.js';
@@ -20,6 +21,7 @@ export const ALL_RUNBOOKS: readonly Runbook[] = [
   UNDO_REBUILD,
   PRUNE_SNAPSHOTS,
   RESTORE_DUMP,
+  RESTORE_DEV,
   RESTORE_CONTROLLER,
   DUMP_PROMOTION,
 ];

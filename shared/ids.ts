@@ -28,6 +28,11 @@ export function restoreDumpIdFor(environment: string, requestedAt: string): stri
   return `${environment}/restore-dump/${compactUtc(requestedAt)}`;
 }
 
+/** Workflow id of the refresh of a developer's database. */
+export function restoreDevIdFor(environment: string, requestedAt: string): string {
+  return `${environment}/restore-dev/${compactUtc(requestedAt)}`;
+}
+
 /** Workflow id of a run that only makes the plan of a change: it needs no lock and holds none. */
 export function planIdFor(environment: string, requestedAt: string): string {
   return `${environment}/plan/${compactUtc(requestedAt)}`;

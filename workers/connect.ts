@@ -17,7 +17,10 @@ export async function connectWorker(
   signal: AbortSignal,
 ): Promise<{ connection: NativeConnection; namespace: string } | null> {
   const standard = loadClientConnectConfig();
-  const address = config.temporal.address ?? standard.connectionOptions.address ?? '127.0.0.1:7233';
+  const address =
+    config.temporal.address ??
+    standard.connectionOptions.address ??
+    `127.0.0.1:${String(config.temporal.embeddedPort)}`;
   const namespace = config.temporal.namespace ?? standard.namespace ?? 'default';
   let told = '';
   while (!signal.aborted) {

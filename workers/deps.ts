@@ -9,11 +9,12 @@ import { createBarmanStore } from '../activities/backup-store/barman/store.js';
 import { createBucketStore } from '../activities/backup-store/databasus/store.js';
 import { createPgbackrestStore } from '../activities/backup-store/pgbackrest/store.js';
 import { createControllerStore } from '../activities/backup-store/databasus-api/store.js';
+import { createDumpSource } from '../activities/backup-store/dump-sources/create-dump-source.js';
 import { createS3Store } from '../activities/backup-store/s3-store.js';
 import { createJobRunner } from '../activities/jobs/job-runner.js';
 import type { BackupStore } from '../activities/lib/backup-store.js';
 import type { ActivityDeps } from '../activities/lib/deps.js';
-import { environmentOf, storeConfigOf } from '../activities/lib/environment-config.js';
+import { dumpSourceOf, environmentOf, storeConfigOf } from '../activities/lib/environment-config.js';
 import { dataControl } from '../activities/postgres/data-control.js';
 import { serverControl } from '../activities/postgres/server.js';
 import { createSecretMask, type SecretMask } from '../activities/lib/secret-mask.js';
@@ -45,6 +46,7 @@ export async function createDeps(configPath: string, distDir: string): Promise<W
     resolveSecret,
     jobs,
     store: createStores(config, resolveSecret, program),
+    dumpSource: (environment, source) => createDumpSource(dumpSourceOf(config, environment, source), resolveSecret),
     runtime: createRuntimes(config, serverControl),
     containers: createEngine,
     routing: createRouting(config, resolveSecret),

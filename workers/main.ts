@@ -16,7 +16,8 @@ import { createHostWorker } from './host.js';
 import { createOrchestratorWorker } from './orchestrator.js';
 import { createWorkerLogger } from './worker-logger.js';
 
-type Roles = { orchestrator: boolean; hosts: string[] };
+/** `heartbeats`: a row every few seconds in the environments; the worker of a developer's machine writes none. */
+type Roles = { orchestrator: boolean; hosts: string[]; heartbeats: boolean };
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
       dir: { type: 'string' },
       all: { type: 'boolean', default: false },
       orchestrator: { type: 'boolean', default: false },
+      embedded: { type: 'boolean', default: false },
       host: { type: 'string', multiple: true, default: [] },
     },
   });
@@ -43,7 +45,8 @@ async function main(): Promise<void> {
   const unknown = hosts.filter((host) => !allHosts(deps).includes(host));
   if (unknown.length > 0)
     throw new Error(`host ${unknown.join(', ')} is not in the config; it knows ${allHosts(deps).join(', ')}`);
-  const roles: Roles = { orchestrator: values.all || values.orchestrator, hosts };
+  const orchestrator = values.all || values.orchestrator || values.embedded;
+  const roles: Roles = { orchestrator, hosts, heartbeats: orchestrator && !values.embedded };
   if (!roles.orchestrator && hosts.length === 0)
     throw new Error('say what to serve: --all, --orchestrator or --host NAME');
   await serve(deps, roles);
@@ -55,6 +58,7 @@ function allHosts(deps: WorkerDeps): string[] {
     for (const node of environment.nodes) hosts.add(node.host);
     for (const app of environment.apps) hosts.add(app.host);
     if (environment.sandbox.host !== undefined) hosts.add(environment.sandbox.host);
+    if (environment.dev !== undefined) hosts.add(environment.dev.host);
   }
   return [...hosts];
 }
@@ -67,7 +71,7 @@ async function serve(deps: WorkerDeps, roles: Roles): Promise<void> {
       stop.abort();
     });
   Runtime.install({ logger: createWorkerLogger(log), shutdownSignals: [] });
-  const heartbeats = roles.orchestrator
+  const heartbeats = roles.heartbeats
     ? Object.keys(config.environments).map((environment) => createHeartbeatWriter(deps.activities, environment))
     : [];
   for (const heartbeat of heartbeats) heartbeat.start();

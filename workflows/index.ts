@@ -9,6 +9,7 @@ export { promoteDump } from './dump-promotion.js';
 export { promote } from './promote.js';
 export { pruneSnapshots } from './prune-snapshots.js';
 export { rebuildStandby } from './rebuild-standby.js';
+export { restoreDev } from './restore-dev.js';
 export { restoreController } from './restore-controller.js';
 export { restoreDump } from './restore-dump.js';
 export { sandboxKeeper } from './sandbox-keeper.js';

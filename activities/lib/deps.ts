@@ -5,6 +5,7 @@
 import type { Config } from '../../config/schema.js';
 import type { BackupStore } from './backup-store.js';
 import type { ContainerEngine } from './containers.js';
+import type { DumpSource } from './dump-source.js';
 import type { JobRunner } from './job-runner.js';
 import type { PauseGuard, Pooler, RoutingProvider } from './routing.js';
 import type { NodeRuntime } from './runtime.js';
@@ -25,6 +26,8 @@ export type ActivityDeps = {
   jobs: JobRunner;
   /** A backup store of an environment by its name; the one that production archives to when left out. */
   store: (environment: string, store?: string) => Promise<BackupStore>;
+  /** A source of dumps for developers, by its name in the config. */
+  dumpSource?: (environment: string, source: string) => Promise<DumpSource>;
   /** The server of a node of the config, on this host. */
   runtime: (environment: string, node: string) => NodeRuntime;
   /** The containers of this host: the engine at `dockerHost`, else the one of the worker's environment. */

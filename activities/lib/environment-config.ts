@@ -2,6 +2,8 @@
 import {
   MAIN_STORE,
   type Config,
+  type DevConfig,
+  type DumpSourceConfig,
   type EnvironmentConfig,
   type NodeConfig,
   type StoreConfig,
@@ -32,6 +34,25 @@ export function storeConfigOf(environment: EnvironmentConfig, store: string = MA
   if (found !== undefined) return found;
   throw stepFailure('NotFound', `there is no backup store "${store}" in the environment`, {
     hint: `its stores are: ${storeNamesOf(environment).join(', ')}`,
+  });
+}
+
+/** What the config says about databases of developers. Throws ConfigInvalid when it says nothing. */
+export function devOf(config: Config, name: string): DevConfig {
+  const { dev } = environmentOf(config, name);
+  if (dev !== undefined) return dev;
+  throw stepFailure('ConfigInvalid', `environment ${name} says nothing about databases of developers`, {
+    hint: 'add `dev` with sources, database and target to it; recovery.example.yaml shows how',
+  });
+}
+
+/** The source of dumps called `source`. Throws NotFound, naming those that there are. */
+export function dumpSourceOf(config: Config, name: string, source: string): DumpSourceConfig {
+  const { sources } = devOf(config, name);
+  const found = Object.hasOwn(sources, source) ? sources[source] : undefined;
+  if (found !== undefined) return found;
+  throw stepFailure('NotFound', `there is no source "${source}" in the environment`, {
+    hint: `its sources are: ${Object.keys(sources).join(', ')}`,
   });
 }
 

@@ -5,6 +5,7 @@
 import type { TargetSpec } from '../target-time.js';
 import type * as controller from './controller.js';
 import type { VerifySignatureInput, VerifySignatureResult } from './decisions.js';
+import type * as dev from './dev.js';
 import type * as dump from './dump.js';
 import type { EnvironmentFacts } from './environment.js';
 import type { RecoveryPlan, WindowResult } from './plan.js';
@@ -101,6 +102,10 @@ export interface HostActivities {
   planDump(input: dump.PlanDumpInput): Promise<dump.DumpPlan>;
   prepareDumpSandbox(input: dump.DumpStepInput): Promise<dump.PrepareDumpSandboxResult>;
   restoreDump(input: dump.DumpStepInput): Promise<dump.RestoreDumpResult>;
+  planDevRestore(input: dev.PlanDevInput): Promise<dev.DevPlan>;
+  fetchDevDump(input: dev.DevStepInput): Promise<dev.FetchDevDumpResult>;
+  prepareDevTarget(input: dev.DevStepInput): Promise<dev.PrepareDevTargetResult>;
+  runDevPhase(input: dev.DevPhaseInput): Promise<dev.DevPhaseResult>;
   verifyDump(input: dump.DumpStepInput): Promise<dump.VerifyDumpResult>;
   handOverSandbox(input: dump.DumpStepInput): Promise<dump.HandOverResult>;
 

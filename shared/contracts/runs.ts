@@ -1,6 +1,7 @@
 /** Inputs of the workflows: one object each, plain JSON, no secret. */
 import type { TargetSpec } from '../target-time.js';
 import type { DecisionOutcome } from './decisions.js';
+import type { DevMode } from './dev.js';
 import type { ClusterLocale, DumpPlan, DumpSource } from './dump.js';
 import type { FlipMode, FlipPlan } from './flip.js';
 import type { RecoveryPlan } from './plan.js';
@@ -38,6 +39,17 @@ export type RestoreDumpInput = RunRequest & {
   host?: string;
   ttlSeconds?: number;
   /** `pgr restore-dump --plan`: ends after the step check-dump. */
+  planOnly?: boolean;
+};
+
+/** `host`: whose worker restores, the machine of the developer. */
+export type RestoreDevInput = RunRequest & {
+  host: string;
+  mode: DevMode;
+  source: string | null;
+  into: string | null;
+  password: string | null;
+  /** `pgr restore-dev --plan`: ends after the step check-target. */
   planOnly?: boolean;
 };
 

@@ -42,6 +42,7 @@ test('every runbook has a saved history', () => {
     'prune-snapshots',
     'rebuild-standby',
     'restore-controller',
+    'restore-dev',
     'restore-dump',
     'sandbox-keeper',
     'tell-people',

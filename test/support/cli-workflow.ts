@@ -34,10 +34,11 @@ export async function createCliWorkflow(
   env: WorkflowEnv,
   scenario: Scenario,
   backups = S3_BACKUPS,
+  more = '',
 ): Promise<CliWorkflow> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'pgr-cli-workflow-'));
   const run = async (args: string[], json: boolean, address = env.env.address): Promise<CliAnswer> => {
-    await writeFile(path.join(dir, 'recovery.yaml'), configText(scenario, address, backups));
+    await writeFile(path.join(dir, 'recovery.yaml'), configText(scenario, address, backups) + more);
     let out = '';
     let err = '';
     const code = await runCli(json ? [...args, '--json'] : args, {

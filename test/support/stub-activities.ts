@@ -10,6 +10,7 @@ import type { RecordEntry } from '../../shared/contracts/record.js';
 import type { SandboxRef } from '../../shared/contracts/sandbox.js';
 import type { Lsn } from '../../shared/lsn.js';
 import { usualController, type ControllerActivity } from './stub-controller.js';
+import { usualDev, type DevActivity } from './stub-dev.js';
 import { usualDump, usualDumpPromotion, type DumpActivity } from './stub-dump.js';
 import { usualFlipHost, usualFlipOrchestrator, type FlipActivity } from './stub-flip.js';
 import * as fixtures from './workflow-fixtures.js';
@@ -128,7 +129,14 @@ function usualActivities(of: (environment: string) => Scenario): {
 } {
   return {
     orchestrator: usualOrchestrator(of),
-    host: { ...usualSandbox(of), ...usualDump(), ...usualController(), ...usualPromotion(of), ...usualFlipHost(of) },
+    host: {
+      ...usualSandbox(of),
+      ...usualDump(),
+      ...usualDev(),
+      ...usualController(),
+      ...usualPromotion(of),
+      ...usualFlipHost(of),
+    },
   };
 }
 
@@ -236,7 +244,7 @@ function usualSandbox(of: (environment: string) => Scenario): Pick<HostActivitie
 
 function usualPromotion(
   of: (environment: string) => Scenario,
-): Omit<HostActivities, SandboxActivity | DumpActivity | FlipActivity | ControllerActivity> {
+): Omit<HostActivities, SandboxActivity | DumpActivity | DevActivity | FlipActivity | ControllerActivity> {
   const nodeOf = ({ expect }: NodeStepInput): string => expect.dataDir;
   return {
     planPromotion: ({ environment, ref, runId }) =>

@@ -17,6 +17,10 @@ const FIXED: Record<string, string[]> = {
     ...['--from', '--password', '--globals', '--jobs', '--quick', '--hand-over', '--plan', '--host', '--ttl'],
     ...['--encoding', '--locale', '--locale-provider', '--reason', '--wait', '--watch', '--by'],
   ],
+  'restore-dev <env>': [
+    ...['--source', '--fast', '--full', '--deferred', '--into', '--password', '--plan', '--reason'],
+    ...['--wait', '--watch', '--by'],
+  ],
   'restore-controller <env>': ['--plan', '--reason', '--wait', '--watch', '--by'],
   'discard <run>': [],
   'undo <run>': ['--wait', '--watch'],
