@@ -80,7 +80,7 @@ async function makeData(
   owner: Owner,
 ): Promise<RebuildState> {
   if (state.method === 'basebackup') return makeBase(deps, place, state, slot, owner);
-  const end = await rewindData(deps, place, state, owner);
+  const end = await rewindData(deps, place, state, owner, slot);
   if (end.outcome === 'rewound') return end.state;
   if (place.plan.fallback === undefined) {
     throw stepFailure('CommandFailed', `pg_rewind is not possible: ${end.why}`, {

@@ -14,6 +14,7 @@ import { pathExists, runAsOwner, type Owner } from '../data-directory.js';
 import { requireCluster, requireStopped } from '../promotion/node-place.js';
 import { copyProgress, rewindProgress } from '../copy-progress.js';
 import { copyTreeArgs, rewindArgs, rewindDryRunArgs } from './commands.js';
+import { missingWal } from './kept-wal.js';
 import { makeDirectory, moveDown } from './move-data.js';
 import type { RebuildPlace } from './rebuild-place.js';
 import { writeState, type RebuildState } from './rebuild-state.js';
@@ -29,12 +30,13 @@ const NOTHING_TO_DO = /no rewind required/;
 /** Written by pg_rewind before anything else tells that it is done; the server recovers from there. */
 const BACKUP_LABEL = 'backup_label';
 
-/** `not-possible`: pg_rewind refused or was cut short; the old data are in the safety copy. */
+/** `not-possible`: pg_rewind refused or was cut short, or the WAL behind it is gone; the old data are in the safety copy. `slot`: that of the standby on the peer. */
 export async function rewindData(
   deps: ActivityDeps,
   place: RebuildPlace,
   state: RebuildState,
   owner: Owner,
+  slot: string,
 ): Promise<RewindEnd> {
   let current = state;
   if (!current.rewinding) {
@@ -50,16 +52,19 @@ export async function rewindData(
   }
   const spec = await rewindJob(deps, place, current, owner);
   const end = await runOnce(deps, spec, rewindProgress(deps.jobs.directory(spec.id)));
+  const next = { ...current, rewinding: false, prepared: false, attempt: current.attempt + 1 };
   if (end.end === 'ok' && (await isRewound(place, end.result.logTail))) {
-    return { outcome: 'rewound', state: { ...current, rewinding: false } };
+    const missing = await missingWal(deps, place, slot);
+    if (missing === null) return { outcome: 'rewound', state: { ...current, rewinding: false } };
+    const why = `${place.plan.from.name} has recycled ${missing}, which the rewound data need`;
+    return { outcome: 'not-possible', why, state: next };
   }
   if (end.end === 'lost' && !place.inPlace && current.attempt < TRIES) {
     // The kept data are whole: a rewind that was cut short is made again on a new copy of them.
     const again = { ...current, rewinding: false, prepared: false, attempt: current.attempt + 1 };
-    return rewindData(deps, place, await writeState(place, again), owner);
+    return rewindData(deps, place, await writeState(place, again), owner, slot);
   }
   const why = end.end === 'ok' ? 'pg_rewind left no backup_label' : end.failure.message;
-  const next = { ...current, rewinding: false, prepared: false, attempt: current.attempt + 1 };
   // Not written yet: the caller writes it together with what happens instead.
   return { outcome: 'not-possible', why: end.end === 'lost' ? `pg_rewind was cut short (${why})` : why, state: next };
 }

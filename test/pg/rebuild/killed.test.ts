@@ -76,7 +76,9 @@ test('a rewind that is cut half-way is made again on a new copy of the kept data
   const scene = await makeRebuildScene({ rows: 200_000 });
   const { activities, dallas, chicago, configFile } = scene;
   await scene.splitAndStop('fast');
-  // Much to fetch: the rewind can be caught in the middle.
+  // Much to fetch: the rewind can be caught in the middle; and what a checkpoint would recycle stays.
+  await chicago.query("alter system set wal_keep_size = '4GB'");
+  await chicago.query('select pg_reload_conf()');
   await chicago.query('create table more as select g, repeat(md5(g::text), 20) note from generate_series(1, 200000) g');
   await chicago.query('checkpoint');
   const plan = await scene.plan('dallas', RUN);

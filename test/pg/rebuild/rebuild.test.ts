@@ -110,6 +110,38 @@ test.each(['fast', 'immediate'] as const)(
   },
 );
 
+test('where the peer has recycled the WAL behind its promotion a rewind leads nowhere: everything is copied, or the reason is said', async () => {
+  const scene = await makeRebuildScene();
+  const { activities, dallas, chicago } = scene;
+  await scene.splitAndStop('fast');
+  const [first] = await chicago.query<{ name: string }>(
+    "select min(n) as name from pg_ls_dir('pg_wal') n where n ~ '^00000002.{16}$'",
+  );
+  await waitFor(async () => {
+    await chicago.query("create table if not exists filler (t text); insert into filler values ('x')");
+    await chicago.query('select pg_switch_wal()');
+    await chicago.query('checkpoint');
+    const [row] = await chicago.query<{ gone: boolean }>(
+      `select not exists (select from pg_ls_dir('pg_wal') n where n = '${first?.name ?? ''}') as gone`,
+    );
+    return row?.gone === true;
+  });
+  const plan = await scene.plan('dallas', RUN);
+  expect(plan.method).toBe('rewind');
+  const step = scene.step(plan, RUN);
+  await activities.takeSafetyCopy(step);
+  const { fallback, ...asked } = plan;
+  expect(fallback).toBe('basebackup');
+  await expect(activities.copyStandby({ ...step, plan: asked })).rejects.toMatchObject({
+    type: 'CommandFailed',
+    message: expect.stringContaining(`chicago has recycled ${first?.name ?? ''}`) as string,
+  });
+  await expect(activities.copyStandby(step)).resolves.toMatchObject({ outcome: 'copied', method: 'basebackup' });
+  await activities.startStandby(step);
+  const rows = 'select count(*)::int n, count(*) filter (where note = $$only dallas$$)::int own from orders';
+  await expect(dallas.query(rows)).resolves.toEqual([{ n: 1100, own: 0 }]);
+});
+
 test('a node whose disk is new is copied although nothing can be kept; its undo sets the new data aside', async () => {
   const scene = await makeRebuildScene();
   const { activities, chicago } = scene;

@@ -26,6 +26,7 @@ const controller = {
 
 function configOf(more: Record<string, unknown> = {}, backups: Record<string, unknown> = {}): Config {
   return {
+    notify: [],
     environments: {
       shop: {
         nodes: [],
