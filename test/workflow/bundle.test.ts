@@ -32,6 +32,7 @@ test('the workflow functions have the names that histories and the command line 
     'pruneSnapshots',
     'rebuildStandby',
     'restoreController',
+    'restoreDev',
     'restoreDump',
     'sandboxKeeper',
     'takeBase',
