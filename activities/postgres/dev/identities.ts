@@ -2,12 +2,15 @@
  * System identifiers of the environments: what the config pins, what their nodes say now, and what they said before (kept in a file, so that a machine
  * without a network refuses them too).
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { EnvironmentConfig } from '../../../config/schema.js';
 import type { ActivityDeps } from '../../lib/deps.js';
+import { stepFailure } from '../../lib/failure.js';
+import { writeWhole } from '../../lib/write-whole.js';
 import { connectNode } from '../connection.js';
+import { codeOf } from '../data-directory.js';
 
 export type Identities = {
   /** Environment by system identifier. */
@@ -72,17 +75,20 @@ async function askNodes(
   return [...new Set(answers.filter((id) => id !== null))];
 }
 
+/** A memory that cannot be read is not an empty one: what it refused would be allowed. */
 async function readMemory(file: string): Promise<Memory> {
-  const text = await readFile(file, 'utf8').catch(() => '{}');
   try {
-    return JSON.parse(text) as Memory;
-  } catch {
-    return {};
+    return JSON.parse(await readFile(file, 'utf8')) as Memory;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return {};
+    throw stepFailure('PreconditionFailed', `cannot read the known system identifiers in ${file} (${code})`, {
+      hint: 'nothing was touched; mend the file, or remove it while the nodes of all environments answer',
+    });
   }
 }
 
 async function writeMemory(file: string, memory: Memory): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  await writeFile(`${file}.tmp`, `${JSON.stringify(memory)}\n`, { mode: 0o600 });
-  await rename(`${file}.tmp`, file);
+  await writeWhole(file, `${JSON.stringify(memory)}\n`);
 }

@@ -2,7 +2,7 @@
  * The developer's server is made and started when it is one of ours and not there; a server that is there is left as it is.
  * On a retry: a half-made data directory is one without our note, and is made anew beside it.
  */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { DevPlan, DevStepInput, PrepareDevTargetResult } from '../../../shared/contracts/dev.js';
@@ -10,6 +10,7 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { devOf } from '../../lib/environment-config.js';
 import { runProgram, runProgramOrFail } from '../../lib/exec.js';
 import { stepFailure } from '../../lib/failure.js';
+import { writeWhole } from '../../lib/write-whole.js';
 import { withClient } from '../../lib/database.js';
 import { pollUntil } from '../../lib/poll.js';
 import { directoryState, giveTo, runAsOwner, type Owner } from '../data-directory.js';
@@ -117,8 +118,7 @@ async function makeCluster(binDir: string, dataDir: string, owner: Owner, note: 
 
 async function writeNote(note: string, systemIdentifier: string): Promise<void> {
   await mkdir(path.dirname(note), { recursive: true, mode: 0o700 });
-  await writeFile(`${note}.tmp`, `${JSON.stringify({ systemIdentifier })}\n`, { mode: 0o600 });
-  await rename(`${note}.tmp`, note);
+  await writeWhole(note, `${JSON.stringify({ systemIdentifier })}\n`);
 }
 
 async function ownerFor(user: string): Promise<Owner> {

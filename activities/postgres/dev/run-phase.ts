@@ -1,5 +1,5 @@
 /** Runs one phase of a restore as a job that outlives the worker. On a retry: attaches to it, or runs it again, which goes on where it was. */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { DevPhaseInput, DevPhaseResult } from '../../../shared/contracts/dev.js';
@@ -8,6 +8,7 @@ import type { ActivityDeps } from '../../lib/deps.js';
 import { devOf } from '../../lib/environment-config.js';
 import { runJobOrFail } from '../../lib/exec-job.js';
 import { programEnvironment } from '../../lib/exec-secrets.js';
+import { writeWhole } from '../../lib/write-whole.js';
 import type { PhaseSpec } from './phase.js';
 import { journalOf } from './server-settings.js';
 import { requireDevAddress } from './target-address.js';
@@ -35,8 +36,7 @@ export function createRunDevPhase(deps: Deps) {
     const id = jobIdFor(runId, `dev-${phase}`);
     const specPath = path.join(config.stateDir, 'restore-dev', 'specs', `${id}.json`);
     await mkdir(path.dirname(specPath), { recursive: true, mode: 0o700 });
-    await writeFile(`${specPath}.tmp`, `${JSON.stringify(spec)}\n`, { mode: 0o600 });
-    await rename(`${specPath}.tmp`, specPath);
+    await writeWhole(specPath, `${JSON.stringify(spec)}\n`);
     const password = reference === null ? {} : { PGPASSWORD: await deps.resolveSecret(reference) };
     const result = await runJobOrFail(jobs, {
       id,

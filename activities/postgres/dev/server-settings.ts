@@ -2,12 +2,13 @@
  * Settings of the whole server that make loading fast, for the time of the load. What stood there before is written to a file and flushed before
  * anything is changed; whoever comes next puts it back from there, also after a kill. Nothing that could cost data in a crash is changed.
  */
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type pg from 'pg';
 
 import { faultPoint } from '../../lib/fault-points.js';
-import { codeOf } from '../data-directory.js';
+import { writeWhole } from '../../lib/write-whole.js';
+import { codeOf, syncDirectory } from '../data-directory.js';
 import { isSuperuser } from './databases.js';
 
 const FAULT_CHANGED = 'restore-dev:settings-changed';
@@ -75,14 +76,6 @@ async function readJournal(file: string): Promise<Journal | null> {
 
 async function writeJournal(file: string, journal: Journal): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  const handle = await open(`${file}.tmp`, 'w', 0o600);
-  try {
-    await handle.writeFile(`${JSON.stringify(journal)}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(`${file}.tmp`, file);
-  const dir = await open(path.dirname(file), 'r');
-  await dir.sync().finally(() => dir.close());
+  await writeWhole(file, `${JSON.stringify(journal)}\n`, { flush: true });
+  await syncDirectory(path.dirname(file));
 }

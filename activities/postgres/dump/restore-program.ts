@@ -2,12 +2,13 @@
  * What the job of a restore does, on a new and empty cluster: roles, database, content, statistics, and last of all the completion mark. It never
  * goes on with what an earlier one left: whoever starts it makes a new cluster first.
  */
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type pg from 'pg';
 
 import type { DumpPlan, RestoreDumpResult } from '../../../shared/contracts/dump.js';
 import { withClient } from '../../lib/database.js';
 import { stepFailure } from '../../lib/failure.js';
+import { writeWhole } from '../../lib/write-whole.js';
 import { faultPoint } from '../../lib/fault-points.js';
 import type { JobProgress } from '../../lib/job-runner.js';
 import { analyzeArgs, dumpServerArgs, psqlArgs, restoreArgs, type Server } from './commands.js';
@@ -82,8 +83,7 @@ export async function restoreDumpProgram(
 }
 
 async function writeMark(file: string, mark: RestoredMark): Promise<void> {
-  await writeFile(`${file}.tmp`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
-  await rename(`${file}.tmp`, file);
+  await writeWhole(file, `${JSON.stringify(mark)}\n`);
 }
 
 type Content = { path: string; takenAt: string; rolesNeeded: string[]; databaseSettings: string[] };

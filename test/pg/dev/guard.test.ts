@@ -98,6 +98,16 @@ test('what production said once is remembered when it does not answer any more',
   expect(await refused(depsOf({}, nobody), urlOf(production))).toMatchObject({ type: 'IdentityMismatch' });
 });
 
+test('a memory that is damaged refuses everything, instead of allowing what it forgot', async () => {
+  const deps = depsOf();
+  await remember(deps);
+  await writeFile(path.join(deps.config.stateDir, 'restore-dev', 'identities.json'), '{"shop": [');
+  expect(await refused(deps, urlOf(dev))).toMatchObject({
+    type: 'PreconditionFailed',
+    message: expect.stringMatching(/cannot read the known system identifiers/) as unknown,
+  });
+});
+
 test('what the config pins is enough', async () => {
   const deps = depsOf({ neverInto: [await identifierOf(production)] }, await freePort());
   expect(await refused(deps, urlOf(production))).toMatchObject({ type: 'IdentityMismatch' });
